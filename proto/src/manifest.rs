@@ -1,0 +1,369 @@
+//! The manifest of a task: its object list, one immutable file.
+//!
+//! Form, version 1: `BRGM`, the version byte, then a zstd frame with the entries, then a trailer of 16
+//! bytes: the number of entries and the CRC-64/XZ of everything before it (both little-endian). Keys share
+//! the prefix of the key before them, an ETag of 32 hex digits takes 16 bytes. `docs/formats.md` has the
+//! layout of an entry. A file that is cut or changed anywhere does not decode.
+
+use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, checksum};
+
+use crate::id::ObjectKey;
+
+const MAGIC: &[u8; 4] = b"BRGM";
+const VERSION: u8 = 1;
+const TRAILER: usize = 16;
+
+const HAS_TIME: u8 = 1;
+const HEX_ETAG: u8 = 2;
+const TEXT_ETAG: u8 = 4;
+const UPPER_ETAG: u8 = 8;
+const HAS_CLASS: u8 = 16;
+const ABSENT: u8 = 32;
+const PRESENT: u8 = 64;
+
+/// One object to move, as it was listed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Entry {
+    /// The key below the source's prefix.
+    pub key: ObjectKey,
+    /// Bytes.
+    pub size: u64,
+    /// Last modified, Unix milliseconds.
+    pub modified_ms: Option<i64>,
+    /// Without quotes, in the letter case of the service.
+    pub etag: Option<String>,
+    /// The storage class or object type where it is not the plain one ("GLACIER", "Symlink").
+    pub class: Option<String>,
+    /// What the destination's listing said.
+    pub existing: Existing,
+}
+
+/// What is known of the destination's object of the same key.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Existing {
+    /// Nobody looked.
+    #[default]
+    Unknown,
+    /// The destination's listing does not have it.
+    Absent,
+    /// The destination's listing has it.
+    Present {
+        /// Bytes.
+        size: u64,
+        /// Last modified, Unix milliseconds.
+        modified_ms: Option<i64>,
+        /// Without quotes.
+        etag: Option<String>,
+    },
+}
+
+/// A manifest that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// Not a manifest, or of a version that this program does not know.
+    #[error("not a manifest of version {VERSION}")]
+    Unknown,
+    /// Cut, or changed.
+    #[error("damaged: {0}")]
+    Damaged(&'static str),
+}
+
+/// The file's bytes.
+pub fn encode(entries: &[Entry]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(entries.len() * 64);
+    let mut before: &[u8] = &[];
+    let mut time = 0;
+    for entry in entries {
+        write_entry(&mut plain, before, &mut time, entry);
+        before = entry.key.as_bytes();
+    }
+    let mut file = Vec::with_capacity(plain.len() / 2 + 64);
+    file.extend_from_slice(MAGIC);
+    file.push(VERSION);
+    // Compressing from memory into memory has no way to fail.
+    file.extend(zstd::bulk::compress(&plain, 3).unwrap_or_default());
+    file.extend((entries.len() as u64).to_le_bytes());
+    let sum = checksum(CrcAlgorithm::Crc64Xz, &file);
+    file.extend(sum.to_le_bytes());
+    file
+}
+
+/// The entries of a file that is whole.
+pub fn decode(file: &[u8]) -> Result<Vec<Entry>, ManifestError> {
+    let head = MAGIC.len() + 1;
+    if file.len() < head || &file[..4] != MAGIC || file[4] != VERSION {
+        return Err(ManifestError::Unknown);
+    }
+    if file.len() < head + TRAILER {
+        return Err(ManifestError::Damaged("shorter than its frame"));
+    }
+    let (summed, sum) = file.split_at(file.len() - 8);
+    if checksum(CrcAlgorithm::Crc64Xz, summed).to_le_bytes() != *sum {
+        return Err(ManifestError::Damaged("its checksum differs"));
+    }
+    let (body, count) = summed.split_at(summed.len() - 8);
+    let count = count.iter().rev().fold(0u64, |n, byte| n << 8 | u64::from(*byte));
+    let plain = zstd::stream::decode_all(&body[head..]).map_err(|_| ManifestError::Damaged("not zstd"))?;
+    let mut input = Input(&plain);
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut time = 0;
+    while !input.0.is_empty() {
+        let before = entries.last().map_or(&[][..], |entry| entry.key.as_bytes());
+        let entry = read_entry(&mut input, before, &mut time).ok_or(ManifestError::Damaged("a cut entry"))?;
+        entries.push(entry);
+    }
+    if entries.len() as u64 == count { Ok(entries) } else { Err(ManifestError::Damaged("a wrong count")) }
+}
+
+fn write_entry(out: &mut Vec<u8>, before: &[u8], time: &mut i64, entry: &Entry) {
+    let key = entry.key.as_bytes();
+    let shared = key.iter().zip(before).take_while(|(a, b)| a == b).count();
+    write_number(out, shared as u64);
+    write_bytes(out, &key[shared..]);
+    write_number(out, entry.size);
+    let etag = entry.etag.as_deref().map(Etag::of);
+    let mut flags = etag.as_ref().map_or(0, Etag::flags);
+    flags |= if entry.modified_ms.is_some() { HAS_TIME } else { 0 };
+    flags |= if entry.class.is_some() { HAS_CLASS } else { 0 };
+    flags |= match entry.existing {
+        Existing::Unknown => 0,
+        Existing::Absent => ABSENT,
+        Existing::Present { .. } => PRESENT,
+    };
+    out.push(flags);
+    if let Some(modified) = entry.modified_ms {
+        write_signed(out, modified.wrapping_sub(*time));
+        *time = modified;
+    }
+    if let Some(etag) = etag {
+        etag.write(out);
+    }
+    if let Some(class) = &entry.class {
+        write_bytes(out, class.as_bytes());
+    }
+    if let Existing::Present { size, modified_ms, etag } = &entry.existing {
+        write_number(out, *size);
+        let etag = etag.as_deref().map(Etag::of);
+        out.push(etag.as_ref().map_or(0, Etag::flags) | if modified_ms.is_some() { HAS_TIME } else { 0 });
+        if let Some(modified) = modified_ms {
+            write_signed(out, *modified);
+        }
+        if let Some(etag) = etag {
+            etag.write(out);
+        }
+    }
+}
+
+fn read_entry(input: &mut Input<'_>, before: &[u8], time: &mut i64) -> Option<Entry> {
+    let shared = usize::try_from(input.number()?).ok()?;
+    let mut key = before.get(..shared)?.to_vec();
+    key.extend_from_slice(input.bytes()?);
+    let size = input.number()?;
+    let flags = input.byte()?;
+    let mut modified_ms = None;
+    if flags & HAS_TIME != 0 {
+        *time = time.wrapping_add(input.signed()?);
+        modified_ms = Some(*time);
+    }
+    let etag = read_etag(input, flags)?;
+    let class = if flags & HAS_CLASS != 0 { Some(input.text()?) } else { None };
+    let existing = match flags & (ABSENT | PRESENT) {
+        0 => Existing::Unknown,
+        ABSENT => Existing::Absent,
+        _ => {
+            let size = input.number()?;
+            let flags = input.byte()?;
+            let modified_ms = if flags & HAS_TIME != 0 { Some(input.signed()?) } else { None };
+            Existing::Present { size, modified_ms, etag: read_etag(input, flags)? }
+        }
+    };
+    Some(Entry { key: ObjectKey::new(Bytes::from(key)), size, modified_ms, etag, class, existing })
+}
+
+/// How an ETag is stored: 32 hex digits of one letter case as 16 bytes, anything else as text.
+enum Etag<'a> {
+    Hex { raw: [u8; 16], upper: bool },
+    Text(&'a str),
+}
+
+impl<'a> Etag<'a> {
+    fn of(text: &'a str) -> Self {
+        let upper = text.bytes().any(|b| b.is_ascii_uppercase());
+        let mixed = upper && text.bytes().any(|b| b.is_ascii_lowercase());
+        let mut raw = [0; 16];
+        if !mixed && text.len() == 32 && hex::decode_to_slice(text, &mut raw).is_ok() {
+            Etag::Hex { raw, upper }
+        } else {
+            Etag::Text(text)
+        }
+    }
+
+    fn flags(&self) -> u8 {
+        match self {
+            Etag::Hex { upper: true, .. } => HEX_ETAG | UPPER_ETAG,
+            Etag::Hex { upper: false, .. } => HEX_ETAG,
+            Etag::Text(_) => TEXT_ETAG,
+        }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Etag::Hex { raw, .. } => out.extend_from_slice(raw),
+            Etag::Text(text) => write_bytes(out, text.as_bytes()),
+        }
+    }
+}
+
+fn read_etag(input: &mut Input<'_>, flags: u8) -> Option<Option<String>> {
+    if flags & HEX_ETAG != 0 {
+        let raw = input.take(16)?;
+        let text = if flags & UPPER_ETAG != 0 { hex::encode_upper(raw) } else { hex::encode(raw) };
+        return Some(Some(text));
+    }
+    if flags & TEXT_ETAG != 0 {
+        return Some(Some(input.text()?));
+    }
+    Some(None)
+}
+
+fn write_number(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn write_signed(out: &mut Vec<u8>, number: i64) {
+    write_number(out, ((number << 1) ^ (number >> 63)) as u64);
+}
+
+fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    write_number(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn take(&mut self, n: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(n)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.take(1).map(|bytes| bytes[0])
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let mut number = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn signed(&mut self) -> Option<i64> {
+        let number = self.number()?;
+        Some((number >> 1) as i64 ^ -((number & 1) as i64))
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let n = usize::try_from(self.number()?).ok()?;
+        self.take(n)
+    }
+
+    fn text(&mut self) -> Option<String> {
+        String::from_utf8(self.bytes()?.to_vec()).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn etag() -> impl Strategy<Value = Option<String>> {
+        prop_oneof![
+            Just(None),
+            "[0-9a-f]{32}".prop_map(Some),
+            "[0-9A-F]{32}".prop_map(Some),
+            "[0-9a-fA-F]{32}-[0-9]{1,5}".prop_map(Some),
+            ".{0,40}".prop_map(Some),
+        ]
+    }
+
+    fn existing() -> impl Strategy<Value = Existing> {
+        prop_oneof![
+            Just(Existing::Unknown),
+            Just(Existing::Absent),
+            (any::<u64>(), any::<Option<i64>>(), etag())
+                .prop_map(|(size, modified_ms, etag)| Existing::Present { size, modified_ms, etag }),
+        ]
+    }
+
+    fn entry() -> impl Strategy<Value = Entry> {
+        let key = proptest::collection::vec(any::<u8>(), 0..60);
+        let class = proptest::option::of("[A-Z_]{1,12}");
+        (key, any::<u64>(), any::<Option<i64>>(), etag(), class, existing()).prop_map(
+            |(key, size, modified_ms, etag, class, existing)| Entry {
+                key: ObjectKey::new(key),
+                size,
+                modified_ms,
+                etag,
+                class,
+                existing,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read(entries in proptest::collection::vec(entry(), 0..40)) {
+            prop_assert_eq!(decode(&encode(&entries)).unwrap(), entries);
+        }
+
+        #[test]
+        fn a_cut_or_changed_file_is_refused(
+            entries in proptest::collection::vec(entry(), 1..10), place in any::<prop::sample::Index>(), flip in 1u8..,
+        ) {
+            let file = encode(&entries);
+            let at = place.index(file.len());
+            prop_assert!(decode(&file[..at]).is_err());
+            let mut changed = file.clone();
+            changed[at] ^= flip;
+            prop_assert!(decode(&changed).is_err());
+        }
+
+        #[test]
+        fn noise_is_refused_without_panic(noise in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(decode(&noise).is_err());
+        }
+    }
+
+    #[test]
+    fn an_object_takes_less_than_40_bytes() {
+        let entries: Vec<Entry> = (0..10_000u64)
+            .map(|i| Entry {
+                key: ObjectKey::new(format!("photos/2026/11/21/img-{i:08}.jpg")),
+                size: 4096 + i * 7919 % 100_000,
+                modified_ms: Some(1_790_000_000_000 + (i * 104_729 % 86_400_000) as i64),
+                etag: Some(hex::encode(
+                    [i.wrapping_mul(0x9e37_79b9_7f4a_7c15), i.wrapping_mul(0xd1b5_4a32_d192_ed03)]
+                        .map(u64::to_be_bytes)
+                        .concat(),
+                )),
+                ..Entry::default()
+            })
+            .collect();
+        let each = encode(&entries).len() / entries.len();
+        assert!(each < 40, "{each} bytes an object");
+    }
+}

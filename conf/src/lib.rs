@@ -1,1 +1,11 @@
-//! conf.
+//! The configuration: its schema, its readers (TOML and the predecessor's properties), its secrets, and
+//! every path of an installation. The shipped default files lie beside the crate.
+
+pub mod job;
+pub mod secret;
+pub mod sys;
+pub mod units;
+
+pub use job::{Endpoint, JobConf};
+pub use secret::Secret;
+pub use sys::SysConf;

@@ -1,1 +1,19 @@
-//! storage.
+//! The adapters: every protocol once, as source and, where it can be written, as destination.
+//!
+//! Callers use [`open::source`] and [`open::destination`] and hold cheap-to-clone handles; no provider type
+//! leaves this crate. Keys are carried byte for byte. A write is invisible until it is complete.
+
+pub mod destination;
+pub mod error;
+pub mod meta;
+pub mod meter;
+pub mod open;
+pub mod payload;
+pub mod source;
+
+pub use destination::{Destination, PartDone, PutOptions, UploadRef, Written};
+pub use error::{Error, ErrorKind, Op, Result};
+pub use meta::{Checksums, Headers, ObjectMeta, Version};
+pub use meter::{Meter, RequestKind, Side};
+pub use payload::Payload;
+pub use source::{Body, ListRequest, Page, Pages, Read, Source};

@@ -1,0 +1,128 @@
+//! Where objects go.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use crc_fast::CrcAlgorithm;
+use proto::ObjectKey;
+
+use crate::error::{Error, Result};
+use crate::meta::{Checksums, Headers};
+use crate::payload::Payload;
+
+/// Writes objects. Keys are relative to the endpoint's prefix. To list or read what is there, open the same
+/// endpoint as a source.
+#[async_trait]
+pub trait Destination: fmt::Debug + Send + Sync {
+    /// Is the bucket (or directory) there and may it be written? For the first look; writes nothing that stays.
+    async fn check(&self) -> Result<()>;
+
+    /// What it can hold and what it states of what it holds.
+    fn limits(&self) -> &Limits;
+
+    /// Writes one object whole. Atomic: nobody ever sees a part of it.
+    async fn put(&self, key: &ObjectKey, options: &PutOptions, payload: &Payload) -> Result<Written>;
+
+    /// Begins a multipart upload.
+    async fn begin(&self, key: &ObjectKey, options: &PutOptions) -> Result<UploadRef>;
+
+    /// Writes part `number` (from 1), whose first byte is at `offset` of the object. The same number again
+    /// replaces it. Durable when answered.
+    async fn part(&self, upload: &UploadRef, number: u32, offset: u64, payload: &Payload) -> Result<PartDone>;
+
+    /// Those of the `recorded` parts that the destination still has, unchanged. `UploadNotFound` when the
+    /// upload is gone.
+    async fn parts(&self, upload: &UploadRef, recorded: &[PartDone]) -> Result<Vec<PartDone>>;
+
+    /// Makes the object visible. All parts, in order; `whole` is the hash of all bytes.
+    async fn complete(&self, upload: &UploadRef, options: &PutOptions, parts: &[PartDone], whole: &Whole) -> Result<Written>;
+
+    /// Throws an upload away; one that is not there is no error.
+    async fn abort(&self, upload: &UploadRef) -> Result<()>;
+}
+
+/// What a destination can hold.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The CRC that the destination states on a write, where it does: hash with it.
+    pub crc: Option<CrcAlgorithm>,
+    /// The ETag of a single PUT is the MD5 of its bytes.
+    pub etag_is_md5: bool,
+    /// The ETag of a multipart upload is the MD5 of the parts' MD5s, `-`, their number.
+    pub etag_is_md5_of_parts: bool,
+    /// Bytes of a single PUT at most.
+    pub single_put: u64,
+    /// Bytes of a part at least (but the last one).
+    pub part_min: u64,
+    /// Bytes of a part at most.
+    pub part_max: u64,
+    /// Parts at most.
+    pub parts: u32,
+    /// The check of a name; the text says what is wrong with it.
+    pub name: fn(&ObjectKey) -> std::result::Result<(), String>,
+}
+
+/// What is written beside the bytes.
+#[derive(Debug, Clone, Default)]
+pub struct PutOptions {
+    /// Content headers and user metadata.
+    pub headers: Headers,
+    /// The source's last-modified: the file's time at a local destination.
+    pub modified_ms: Option<i64>,
+    /// Bytes of the whole object.
+    pub size: u64,
+}
+
+/// A multipart upload that was begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadRef {
+    /// The object's key.
+    pub key: ObjectKey,
+    /// The service's name for the upload; for local: the temporary file's.
+    pub id: String,
+}
+
+/// A part that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartDone {
+    /// From 1.
+    pub number: u32,
+    /// Where it begins in the object.
+    pub offset: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Without quotes.
+    pub etag: String,
+    /// Of its bytes, with `Limits::crc`: what the destination stated, or what was compared with it.
+    pub crc: Option<u64>,
+    /// Of its bytes, where it was taken.
+    pub md5: Option<[u8; 16]>,
+}
+
+/// The whole object's hashes, combined from its parts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Whole {
+    /// Bytes.
+    pub size: u64,
+    /// With `Limits::crc`.
+    pub crc: Option<u64>,
+}
+
+/// The answer to a write.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Without quotes.
+    pub etag: Option<String>,
+    /// What the destination states of the bytes it now holds; nothing that we only sent.
+    pub stated: Checksums,
+    /// What could not be carried, for the record ("metadata x: not ASCII"); empty: everything was.
+    pub not_carried: Vec<String>,
+}
+
+impl Limits {
+    /// `InvalidName` for a key that cannot be held.
+    pub fn check_name(&self, key: &ObjectKey) -> Result<()> {
+        use crate::error::{ErrorKind, Op};
+        (self.name)(key).map_err(|why| Error::new(ErrorKind::InvalidName, Op::Put, why).on(key))
+    }
+}

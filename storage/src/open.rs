@@ -1,0 +1,37 @@
+//! From an endpoint of the configuration to its adapter: the only match over providers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use conf::Endpoint;
+use conf::job::EndpointType;
+
+use crate::destination::Destination;
+use crate::error::{Error, ErrorKind, Op, Result};
+use crate::meter::Meter;
+use crate::source::Source;
+
+/// What an adapter needs beside its endpoint.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Counts and limits.
+    pub meter: Meter,
+    /// Longest duration of a step: connect, first byte, a pause in a body.
+    pub timeout: Duration,
+}
+
+/// The endpoint as a source.
+pub fn source(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Source>> {
+    let _ = context;
+    Err(unsupported(endpoint.kind))
+}
+
+/// The endpoint as a destination.
+pub fn destination(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Destination>> {
+    let _ = context;
+    Err(unsupported(endpoint.kind))
+}
+
+fn unsupported(kind: EndpointType) -> Error {
+    Error::new(ErrorKind::Unsupported, Op::Open, format!("there is no adapter for {:?}", kind.name()))
+}

@@ -98,7 +98,10 @@ impl FromStr for ByteRate {
 
     fn from_str(text: &str) -> Result<Self, BadUnit> {
         let size = text.trim().strip_suffix("/s").unwrap_or(text);
-        let bad = |_| BadUnit { text: text.to_owned(), wanted: "a rate such as \"50MiB/s\", or \"0\" for no limit" };
+        let bad = |_| BadUnit {
+            text: text.to_owned(),
+            wanted: "a rate such as \"50MiB/s\", or \"0\" for no limit",
+        };
         size.parse::<ByteSize>().map(|size| ByteRate(size.0)).map_err(bad)
     }
 }
@@ -126,9 +129,13 @@ mod tests {
 
     #[test]
     fn sizes_have_binary_units_in_every_spelling() {
-        for (text, bytes) in
-            [("64MiB", 64 << 20), ("150m", 150 << 20), ("1 GB", 1 << 30), ("1.5k", 1536), ("1000000000", 1_000_000_000)]
-        {
+        for (text, bytes) in [
+            ("64MiB", 64 << 20),
+            ("150m", 150 << 20),
+            ("1 GB", 1 << 30),
+            ("1.5k", 1536),
+            ("1000000000", 1_000_000_000),
+        ] {
             assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
         }
         for bad in ["", "m", "12q", "-1", "99999999999T"] {

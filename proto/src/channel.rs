@@ -102,7 +102,8 @@ impl Interceptor for Guard {
         let given = request.metadata().get("authorization").map(|value| value.as_encoded_bytes());
         let wanted = self.0.0.as_encoded_bytes();
         let equal = given.is_some_and(|given| {
-            given.len() == wanted.len() && given.iter().zip(wanted).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
+            given.len() == wanted.len()
+                && given.iter().zip(wanted).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
         });
         if equal { Ok(request) } else { Err(Status::unauthenticated("the token is missing or wrong")) }
     }

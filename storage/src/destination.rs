@@ -28,14 +28,21 @@ pub trait Destination: fmt::Debug + Send + Sync {
 
     /// Writes part `number` (from 1), whose first byte is at `offset` of the object. The same number again
     /// replaces it. Durable when answered.
-    async fn part(&self, upload: &UploadRef, number: u32, offset: u64, payload: &Payload) -> Result<PartDone>;
+    async fn part(&self, upload: &UploadRef, number: u32, offset: u64, payload: &Payload)
+    -> Result<PartDone>;
 
     /// Those of the `recorded` parts that the destination still has, unchanged. `UploadNotFound` when the
     /// upload is gone.
     async fn parts(&self, upload: &UploadRef, recorded: &[PartDone]) -> Result<Vec<PartDone>>;
 
     /// Makes the object visible. All parts, in order; `whole` is the hash of all bytes.
-    async fn complete(&self, upload: &UploadRef, options: &PutOptions, parts: &[PartDone], whole: &Whole) -> Result<Written>;
+    async fn complete(
+        &self,
+        upload: &UploadRef,
+        options: &PutOptions,
+        parts: &[PartDone],
+        whole: &Whole,
+    ) -> Result<Written>;
 
     /// Throws an upload away; one that is not there is no error.
     async fn abort(&self, upload: &UploadRef) -> Result<()>;

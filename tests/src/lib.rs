@@ -1,1 +1,4 @@
-//! tests.
+//! What the tests of the whole system stand on: a faithful test server of the S3 dialects, the servers that
+//! others wrote, sets of objects, homes, and comparison by other clients.
+
+pub mod family;

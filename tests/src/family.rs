@@ -1,0 +1,252 @@
+//! A test server of the S3 dialects: OSS and S3. It keeps objects in memory and refuses what the vendors
+//! refuse: wrong signatures, clocks that are off, bad names, wrong checksums, parts out of order or too
+//! small. It is itself checked with the vendors' SDKs (`tests/sdk/`), so that our client is not the measure
+//! of its own server.
+//!
+//! Faults can be planned ([`Fault`]) and every request is logged ([`Server::requests`]).
+//! Sources: OSS API reference (PutObject, GetObject, ListObjectsV2, multipart, signature V1 and V4), Amazon
+//! S3 API reference (Signature Version 4, ListObjectsV2, multipart, checksums).
+
+mod body;
+mod bucket;
+mod fault;
+mod multipart;
+mod object;
+mod reply;
+mod sign;
+mod state;
+mod xml;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+
+pub use fault::{Action, Fault};
+pub use state::{Logged, Object};
+
+use reply::{Failure, Outgoing};
+use state::State;
+
+/// Which vendor's rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// Alibaba Cloud OSS.
+    Oss,
+    /// Amazon S3.
+    S3,
+}
+
+/// A running server; ends when it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    state: Arc<State>,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+/// A request after its first look: where it goes.
+pub(crate) struct Target {
+    pub(crate) method: Method,
+    pub(crate) bucket: String,
+    pub(crate) key: Vec<u8>,
+    pub(crate) query: Vec<(String, String)>,
+}
+
+impl Server {
+    /// On a free port of 127.0.0.1, with one key pair and no bucket.
+    pub fn start(dialect: Dialect, access_key: &str, secret_key: &str) -> Server {
+        Server::start_on(dialect, access_key, secret_key, 0)
+    }
+
+    /// On the given port of 127.0.0.1.
+    pub fn start_on(dialect: Dialect, access_key: &str, secret_key: &str, port: u16) -> Server {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap_or_else(|error| panic!("no runtime: {error}"));
+        let state = Arc::new(State::new(dialect, access_key, secret_key));
+        let listener = runtime
+            .block_on(TcpListener::bind(("127.0.0.1", port)))
+            .unwrap_or_else(|error| panic!("no port: {error}"));
+        let address = listener.local_addr().unwrap_or_else(|error| panic!("no address: {error}"));
+        runtime.spawn(accept(listener, state.clone()));
+        Server { address, state, runtime: Some(runtime) }
+    }
+
+    /// `http://127.0.0.1:port`.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Makes a bucket.
+    pub fn make_bucket(&self, bucket: &str) {
+        self.state.make_bucket(bucket);
+    }
+
+    /// Puts an object without a request.
+    pub fn insert(&self, bucket: &str, key: &[u8], object: Object) {
+        self.state.insert(bucket, key, object);
+    }
+
+    /// An object, as it is kept.
+    pub fn object(&self, bucket: &str, key: &[u8]) -> Option<Object> {
+        self.state.object(bucket, key)
+    }
+
+    /// All keys in order.
+    pub fn keys(&self, bucket: &str) -> Vec<Vec<u8>> {
+        self.state.keys(bucket)
+    }
+
+    /// Multipart uploads that are neither completed nor aborted: (key, id).
+    pub fn uploads(&self, bucket: &str) -> Vec<(Vec<u8>, String)> {
+        self.state.uploads(bucket)
+    }
+
+    /// Every request since the start or the last [`Server::forget_requests`], in order of arrival.
+    pub fn requests(&self) -> Vec<Logged> {
+        self.state.requests()
+    }
+
+    /// Empties the log of requests.
+    pub fn forget_requests(&self) {
+        self.state.forget_requests();
+    }
+
+    /// Waits until a logged request fits. Wakes on each request; `None` after 60 s.
+    pub fn wait_for(&self, fits: impl Fn(&Logged) -> bool, times: usize) -> Option<()> {
+        self.state.wait_for(fits, times)
+    }
+
+    /// Plans a fault.
+    pub fn plan(&self, fault: Fault) {
+        self.state.plan(fault);
+    }
+
+    /// Forgets all planned faults.
+    pub fn heal(&self) {
+        self.state.heal();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, state: Arc<State>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let _ = stream.set_nodelay(true);
+        let state = state.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| serve(request, state.clone()));
+            let mut http = http1::Builder::new();
+            // Errors end the connection: the client went away, or a fault cut it.
+            let _ = http.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+/// An error closes the connection without an answer: that is how a planned reset looks.
+async fn serve(request: Request<Incoming>, state: Arc<State>) -> Result<Response<Outgoing>, fault::Cut> {
+    let id = state.next_request_id();
+    let head = request.method() == Method::HEAD;
+    let dialect = state.dialect;
+    let (parts, incoming) = request.into_parts();
+    let answer = match locate(&parts) {
+        Ok(target) => {
+            let action = state.log(&target, &parts.headers);
+            let answered = match fault::before(action.as_ref()).await? {
+                Some(failure) => {
+                    body::discard(incoming).await;
+                    Err(failure)
+                }
+                None => answer(&state, &target, &parts, incoming).await,
+            };
+            let response = reply::finish(dialect, answered, &id, head, &target);
+            return fault::after(action, response, &state).await;
+        }
+        Err(failure) => Err(failure),
+    };
+    let nowhere = Target { method: parts.method, bucket: String::new(), key: Vec::new(), query: Vec::new() };
+    Ok(reply::finish(dialect, answer, &id, head, &nowhere))
+}
+
+async fn answer(
+    state: &State,
+    target: &Target,
+    parts: &http::request::Parts,
+    incoming: Incoming,
+) -> Result<Response<Outgoing>, Failure> {
+    if let Err(failure) = sign::check(state, target, parts) {
+        body::discard(incoming).await;
+        return Err(failure);
+    }
+    let payload = body::collect(parts, incoming).await?;
+    if target.bucket.is_empty() {
+        return bucket::list_buckets(state);
+    }
+    if target.key.is_empty() {
+        bucket::answer(state, target, parts, &payload)
+    } else {
+        object::answer(state, target, parts, payload)
+    }
+}
+
+/// Virtual-hosted when the host begins with a bucket's label, path style for IP addresses.
+fn locate(parts: &http::request::Parts) -> Result<Target, Failure> {
+    let host = parts
+        .uri
+        .authority()
+        .map(ToString::to_string)
+        .or_else(|| parts.headers.get("host").and_then(|host| host.to_str().ok()).map(str::to_owned))
+        .unwrap_or_default();
+    let name = host.split(':').next().unwrap_or_default();
+    let path = sign::decode(parts.uri.path());
+    let path = path.strip_prefix(b"/").unwrap_or(&path);
+    let by_address = name.is_empty() || name.parse::<std::net::IpAddr>().is_ok() || name == "localhost";
+    let (bucket, key) = if by_address {
+        match path.iter().position(|b| *b == b'/') {
+            Some(at) => (path[..at].to_vec(), path[at + 1..].to_vec()),
+            None => (path.to_vec(), Vec::new()),
+        }
+    } else if name.matches('.').count() >= 3 {
+        (name.split('.').next().unwrap_or_default().as_bytes().to_vec(), path.to_vec())
+    } else {
+        return Err(Failure::new(
+            403,
+            "SecondLevelDomainForbidden",
+            "The bucket you are attempting to access must be addressed using OSS third level domain.",
+        ));
+    };
+    let bucket =
+        String::from_utf8(bucket).map_err(|_| Failure::new(400, "InvalidBucketName", "not UTF-8"))?;
+    let query = sign::query(parts.uri.query().unwrap_or_default());
+    Ok(Target { method: parts.method.clone(), bucket, key, query })
+}
+
+impl Target {
+    /// The value of a query parameter; the empty text when it stands without one.
+    pub(crate) fn query(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.query(name).is_some()
+    }
+}

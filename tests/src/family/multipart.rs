@@ -1,0 +1,251 @@
+//! Multipart uploads, with the vendors' refusals: unknown upload, part out of order, wrong ETag, part too
+//! small, wrong whole checksum.
+
+use bytes::{Bytes, BytesMut};
+use crc_fast::{CrcAlgorithm, checksum};
+use http::Response;
+use http::request::Parts;
+use jiff::Timestamp;
+use md5::{Digest, Md5};
+
+use super::body::Received;
+use super::object::{
+    check_overwrite, check_sums, class, copy_source, etag, header, kept_headers, state_sums, sum_text,
+};
+use super::reply::{Failure, Outgoing, document, ok, set};
+use super::state::{Object, Part, State, Upload};
+use super::{Dialect, Target, sign, xml};
+
+pub(crate) fn begin(state: &State, target: &Target, parts: &Parts) -> Result<Response<Outgoing>, Failure> {
+    check_overwrite(state, target, parts)?;
+    let upload = Upload {
+        key: target.key.clone(),
+        headers: kept_headers(state.dialect, parts)?,
+        class: class(state.dialect, parts),
+        parts: Default::default(),
+        checksum: header(parts, "x-amz-checksum-algorithm"),
+        begun: Timestamp::now(),
+    };
+    let id = hex::encode_upper(Md5::digest(state.next_request_id()));
+    if let Some(bucket) = state.buckets().get_mut(&target.bucket) {
+        bucket.uploads.insert(id.clone(), upload);
+    }
+    let encoded = target.query("encoding-type") == Some("url");
+    let key = if encoded {
+        sign::encode(&target.key, true)
+    } else {
+        String::from_utf8_lossy(&target.key).into_owned()
+    };
+    let mut inner =
+        xml::element("Bucket", &target.bucket) + &xml::element("Key", &key) + &xml::element("UploadId", &id);
+    if encoded {
+        inner += "<EncodingType>url</EncodingType>";
+    }
+    Ok(document(xml::document("InitiateMultipartUploadResult", &inner)))
+}
+
+fn unknown() -> Failure {
+    Failure::new(
+        404,
+        "NoSuchUpload",
+        "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.",
+    )
+}
+
+/// Runs on an upload that exists and is of this key.
+fn with<T>(
+    state: &State,
+    target: &Target,
+    id: &str,
+    work: impl FnOnce(&mut Upload) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut buckets = state.buckets();
+    let bucket = buckets.get_mut(&target.bucket).ok_or_else(unknown)?;
+    let upload = bucket.uploads.get_mut(id).filter(|upload| upload.key == target.key).ok_or_else(unknown)?;
+    work(upload)
+}
+
+pub(crate) fn part(
+    state: &State,
+    target: &Target,
+    parts: &Parts,
+    body: &Received,
+    id: &str,
+) -> Result<Response<Outgoing>, Failure> {
+    let number = target.query("partNumber").and_then(|number| number.parse::<u32>().ok());
+    let number = number.filter(|number| (1..=10_000).contains(number));
+    let number = number.ok_or_else(|| {
+        Failure::new(400, "InvalidArgument", "Part number must be an integer between 1 and 10000.")
+    })?;
+    let checked = check_sums(parts, body)?;
+    let copied = part_source(state, parts)?;
+    let data = copied.clone().unwrap_or_else(|| body.data.clone());
+    let part = Part { etag: etag(state.dialect, &data), data, modified: Timestamp::now() };
+    let crc = checksum(CrcAlgorithm::Crc64Xz, &part.data);
+    let tag = format!("\"{}\"", part.etag);
+    with(state, target, id, |upload| {
+        upload.parts.insert(number, part);
+        Ok(())
+    })?;
+    let mut response = match copied {
+        Some(_) => document(xml::document("CopyPartResult", &xml::element("ETag", &tag))),
+        None => ok(200),
+    };
+    set(&mut response, "etag", &tag);
+    if state.dialect == Dialect::Oss {
+        set(&mut response, "x-oss-hash-crc64ecma", &crc.to_string());
+    }
+    for (name, value) in checked {
+        set(&mut response, name, &value);
+    }
+    Ok(response)
+}
+
+/// The bytes of a part copy.
+fn part_source(state: &State, parts: &Parts) -> Result<Option<Bytes>, Failure> {
+    let Some((bucket, key)) = copy_source(state, parts) else { return Ok(None) };
+    let missing = || Failure::new(404, "NoSuchKey", "The specified key does not exist.");
+    let data = state.object(&bucket, &key).ok_or_else(missing)?.data;
+    let range =
+        ["x-oss-copy-source-range", "x-amz-copy-source-range"].iter().find_map(|name| header(parts, name));
+    let Some(range) = range else { return Ok(Some(data)) };
+    let bad = || Failure::new(400, "InvalidArgument", "bad copy range");
+    let (from, to) = range.strip_prefix("bytes=").and_then(|range| range.split_once('-')).ok_or_else(bad)?;
+    let (from, to): (usize, usize) = (from.parse().map_err(|_| bad())?, to.parse().map_err(|_| bad())?);
+    if from <= to && to < data.len() { Ok(Some(data.slice(from..=to))) } else { Err(bad()) }
+}
+
+pub(crate) fn list_parts(state: &State, target: &Target, id: &str) -> Result<Response<Outgoing>, Failure> {
+    let after: u32 = target.query("part-number-marker").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let most: usize = target.query("max-parts").and_then(|text| text.parse().ok()).unwrap_or(1000).min(1000);
+    let mut inner = xml::element("Bucket", &target.bucket) + &xml::element("UploadId", id);
+    with(state, target, id, |upload| {
+        let left: Vec<(&u32, &Part)> = upload.parts.range(after + 1..).collect();
+        inner += &xml::element("IsTruncated", if left.len() > most { "true" } else { "false" });
+        if let Some((last, _)) = left.iter().take(most).next_back() {
+            inner += &xml::element("NextPartNumberMarker", &last.to_string());
+        }
+        for (number, part) in left.into_iter().take(most) {
+            inner += &format!("<Part>{}</Part>", show_part(state.dialect, *number, part));
+        }
+        Ok(())
+    })?;
+    Ok(document(xml::document("ListPartsResult", &inner)))
+}
+
+fn show_part(dialect: Dialect, number: u32, part: &Part) -> String {
+    let mut inner = xml::element("PartNumber", &number.to_string());
+    inner += &xml::element("LastModified", &part.modified.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string());
+    inner += &xml::element("ETag", &format!("\"{}\"", part.etag));
+    if dialect == Dialect::Oss {
+        inner += &xml::element("HashCrc64ecma", &checksum(CrcAlgorithm::Crc64Xz, &part.data).to_string());
+    }
+    inner + &xml::element("Size", &part.data.len().to_string())
+}
+
+pub(crate) fn complete(
+    state: &State,
+    target: &Target,
+    parts: &Parts,
+    body: &Received,
+    id: &str,
+) -> Result<Response<Outgoing>, Failure> {
+    check_overwrite(state, target, parts)?;
+    let text = String::from_utf8_lossy(&body.data);
+    let malformed = || Failure::new(400, "MalformedXML", "The XML you provided was not well-formed.");
+    let wanted: xml::Completion = quick_xml::de::from_str(&text).map_err(|_| malformed())?;
+    let object = with(state, target, id, |upload| assemble(state.dialect, upload, &wanted))?;
+    if let Some(given) = header(parts, "x-amz-checksum-crc64nvme") {
+        let whole = sum_text(CrcAlgorithm::Crc64Nvme, object.crc(CrcAlgorithm::Crc64Nvme));
+        if given != whole {
+            return Err(Failure::new(
+                400,
+                "BadDigest",
+                "The crc64nvme you specified did not match the calculated checksum.",
+            ));
+        }
+    }
+    let mut inner = xml::element("Location", "http://test/") + &xml::element("Bucket", &target.bucket);
+    inner += &xml::element("Key", &String::from_utf8_lossy(&target.key));
+    inner += &xml::element("ETag", &format!("\"{}\"", object.etag));
+    if state.dialect == Dialect::S3 {
+        inner += &xml::element(
+            "ChecksumCRC64NVME",
+            &sum_text(CrcAlgorithm::Crc64Nvme, object.crc(CrcAlgorithm::Crc64Nvme)),
+        );
+        inner += "<ChecksumType>FULL_OBJECT</ChecksumType>";
+    }
+    let mut response = document(xml::document("CompleteMultipartUploadResult", &inner));
+    if state.dialect == Dialect::Oss {
+        state_sums(&mut response, state.dialect, &object, true);
+        set(&mut response, "etag", &format!("\"{}\"", object.etag));
+    }
+    state.insert(&target.bucket, &target.key, object);
+    if let Some(bucket) = state.buckets().get_mut(&target.bucket) {
+        bucket.uploads.remove(id);
+    }
+    Ok(response)
+}
+
+fn assemble(dialect: Dialect, upload: &Upload, wanted: &xml::Completion) -> Result<Object, Failure> {
+    let least = if dialect == Dialect::Oss { 100 << 10 } else { 5 << 20 };
+    if wanted.part.is_empty() {
+        return Err(Failure::new(400, "MalformedXML", "no parts"));
+    }
+    let mut data = BytesMut::new();
+    let mut sums = Vec::new();
+    let mut before = 0;
+    for (at, given) in wanted.part.iter().enumerate() {
+        if given.part_number <= before {
+            return Err(Failure::new(
+                400,
+                "InvalidPartOrder",
+                "The list of parts was not in ascending order.",
+            ));
+        }
+        before = given.part_number;
+        let bad = || {
+            Failure::new(
+                400,
+                "InvalidPart",
+                "One or more of the specified parts could not be found or the specified entity tag might not have matched the part's entity tag.",
+            )
+        };
+        let part = upload.parts.get(&given.part_number).ok_or_else(bad)?;
+        if !given.etag.trim_matches('"').eq_ignore_ascii_case(&part.etag) {
+            return Err(bad());
+        }
+        if at + 1 < wanted.part.len() && part.data.len() < least {
+            return Err(Failure::new(
+                400,
+                "EntityTooSmall",
+                "Your proposed upload is smaller than the minimum allowed size.",
+            ));
+        }
+        data.extend_from_slice(&part.data);
+        sums.extend(Md5::digest(&part.data));
+    }
+    // OSS: not to be recomputed by a client; here the MD5 of something else, so that nobody relies on it.
+    let base = if dialect == Dialect::Oss {
+        hex::encode_upper(Md5::digest(hex::encode(&sums)))
+    } else {
+        hex::encode(Md5::digest(&sums))
+    };
+    Ok(Object {
+        data: data.freeze(),
+        etag: format!("{base}-{}", wanted.part.len()),
+        modified: Timestamp::now(),
+        headers: upload.headers.clone(),
+        kind: "Multipart",
+        class: upload.class.clone(),
+        without_checksum: dialect == Dialect::S3 && upload.checksum.is_none(),
+    })
+}
+
+pub(crate) fn abort(state: &State, target: &Target, id: &str) -> Result<Response<Outgoing>, Failure> {
+    with(state, target, id, |_| Ok(()))?;
+    if let Some(bucket) = state.buckets().get_mut(&target.bucket) {
+        bucket.uploads.remove(id);
+    }
+    Ok(ok(204))
+}

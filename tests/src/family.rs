@@ -197,7 +197,7 @@ async fn answer(
         body::discard(incoming).await;
         return Err(failure);
     }
-    let payload = body::collect(parts, incoming).await?;
+    let payload = body::collect(state.dialect, parts, incoming).await?;
     if target.bucket.is_empty() {
         return bucket::list_buckets(state);
     }

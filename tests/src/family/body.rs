@@ -5,6 +5,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
+use super::Dialect;
 use super::reply::Failure;
 
 /// The decoded bytes and the trailing headers.
@@ -20,12 +21,20 @@ pub(crate) async fn discard(mut incoming: Incoming) {
 }
 
 /// The whole body; a connection that ends early is a failure.
-pub(crate) async fn collect(parts: &http::request::Parts, incoming: Incoming) -> Result<Received, Failure> {
+pub(crate) async fn collect(
+    dialect: Dialect,
+    parts: &http::request::Parts,
+    incoming: Incoming,
+) -> Result<Received, Failure> {
     let header =
         |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let chunked = header("x-amz-content-sha256").starts_with("STREAMING-");
     let sent_length = parts.headers.contains_key("content-length");
-    if header("transfer-encoding").contains("chunked") && !sent_length && parts.method == http::Method::PUT {
+    if header("transfer-encoding").contains("chunked")
+        && !sent_length
+        && dialect == Dialect::S3
+        && parts.method == http::Method::PUT
+    {
         discard(incoming).await;
         return Err(Failure::new(
             411,

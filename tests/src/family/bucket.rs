@@ -195,7 +195,8 @@ fn contents(key: &str, object: &Object, dialect: Dialect) -> String {
 fn list_uploads(state: &State, target: &Target) -> Result<Response<Outgoing>, Failure> {
     let prefix = target.query("prefix").unwrap_or_default().as_bytes();
     let encoded = target.query("encoding-type") == Some("url");
-    let mut inner = xml::element("Bucket", &target.bucket) + "<IsTruncated>false</IsTruncated>";
+    let mut inner = xml::element("Bucket", &target.bucket)
+        + "<IsTruncated>false</IsTruncated><NextKeyMarker/><NextUploadIdMarker/>";
     if encoded {
         inner += "<EncodingType>url</EncodingType>";
     }

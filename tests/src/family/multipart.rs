@@ -122,9 +122,8 @@ pub(crate) fn list_parts(state: &State, target: &Target, id: &str) -> Result<Res
     with(state, target, id, |upload| {
         let left: Vec<(&u32, &Part)> = upload.parts.range(after + 1..).collect();
         inner += &xml::element("IsTruncated", if left.len() > most { "true" } else { "false" });
-        if let Some((last, _)) = left.iter().take(most).next_back() {
-            inner += &xml::element("NextPartNumberMarker", &last.to_string());
-        }
+        let last = left.iter().take(most).next_back().map_or(0, |(number, _)| **number);
+        inner += &xml::element("NextPartNumberMarker", &last.to_string());
         for (number, part) in left.into_iter().take(most) {
             inner += &format!("<Part>{}</Part>", show_part(state.dialect, *number, part));
         }
@@ -192,18 +191,12 @@ fn assemble(dialect: Dialect, upload: &Upload, wanted: &xml::Completion) -> Resu
     if wanted.part.is_empty() {
         return Err(Failure::new(400, "MalformedXML", "no parts"));
     }
+    if wanted.part.windows(2).any(|pair| pair[0].part_number >= pair[1].part_number) {
+        return Err(Failure::new(400, "InvalidPartOrder", "The list of parts was not in ascending order."));
+    }
     let mut data = BytesMut::new();
     let mut sums = Vec::new();
-    let mut before = 0;
     for (at, given) in wanted.part.iter().enumerate() {
-        if given.part_number <= before {
-            return Err(Failure::new(
-                400,
-                "InvalidPartOrder",
-                "The list of parts was not in ascending order.",
-            ));
-        }
-        before = given.part_number;
         let bad = || {
             Failure::new(
                 400,

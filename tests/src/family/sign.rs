@@ -4,7 +4,7 @@
 //! The path is decoded and encoded again in the canonical way, because clients differ in what they leave
 //! unencoded (`a%2F%2Fb` and `a//b` are the same key).
 
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderMap;
 use http::request::Parts;
 use jiff::Timestamp;

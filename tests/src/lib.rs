@@ -1,4 +1,7 @@
 //! What the tests of the whole system stand on: a faithful test server of the S3 dialects, the servers that
-//! others wrote, sets of objects, homes, and comparison by other clients.
+//! others wrote, installations in temporary homes, and comparison by other clients.
 
 pub mod family;
+pub mod home;
+pub mod servers;
+pub mod world;

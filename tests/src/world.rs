@@ -1,0 +1,108 @@
+//! Both ends as another client sees them: `tests/sdk/world.py` (boto3, oss2, plain files).
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::servers::{ACCESS_KEY, SECRET_KEY, tools};
+
+/// One end of a job, for the other client.
+#[derive(Debug, Clone)]
+pub struct Side(Value);
+
+/// A file of `tests/sdk/`.
+pub fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk").join(name)
+}
+
+/// Python with the vendors' SDKs.
+pub fn python() -> Command {
+    Command::new(tools().join("venv/bin/python"))
+}
+
+impl Side {
+    /// A directory.
+    pub fn local(path: &Path) -> Side {
+        Side(json!({"type": "local", "path": format!("{}/", path.display())}))
+    }
+
+    /// A bucket of an S3 server; it is made if it is missing.
+    pub fn s3(endpoint: &str, bucket: &str, prefix: &str) -> Side {
+        Side::store("s3", endpoint, bucket, prefix)
+    }
+
+    /// A bucket of the OSS test server.
+    pub fn oss(endpoint: &str, bucket: &str, prefix: &str) -> Side {
+        Side::store("oss", endpoint, bucket, prefix)
+    }
+
+    fn store(kind: &str, endpoint: &str, bucket: &str, prefix: &str) -> Side {
+        Side(json!({
+            "type": kind, "endpoint": endpoint, "bucket": bucket, "prefix": prefix,
+            "access_key": ACCESS_KEY, "secret_key": SECRET_KEY,
+        }))
+    }
+
+    /// The end as a section of a job file: `[source]` or `[destination]`, with the secret from the environment.
+    pub fn section(&self, name: &str) -> String {
+        let text = |key: &str| self.0[key].as_str().unwrap_or_default().to_owned();
+        if text("type") == "local" {
+            return format!("[{name}]\ntype = \"local\"\npath = {:?}\n", text("path"));
+        }
+        let region = if text("type") == "oss" { "cn-test" } else { "us-east-1" };
+        format!(
+            "[{name}]\ntype = {:?}\nendpoint = {:?}\nregion = {region:?}\nbucket = {:?}\nprefix = {:?}\naccess_key = {ACCESS_KEY:?}\nsecret_key = \"${{BRIGADE_TEST_SECRET}}\"\n",
+            text("type"),
+            text("endpoint"),
+            text("bucket"),
+            text("prefix"),
+        )
+    }
+
+    /// Puts the plan's objects there with the other client.
+    pub fn seed(&self, plan: &str) {
+        let output = self.run("seed", &[plan]);
+        assert!(output.status.success(), "seeding failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Whether seeding worked, for waiting.
+    pub(crate) fn seed_quietly(&self, plan: &str) -> bool {
+        self.run("seed", &[plan]).status.success()
+    }
+
+    /// Compares what is there with the plan: keys, bytes, content headers and metadata.
+    pub fn must_equal(&self, plan: &str) {
+        self.compare(plan, &[], false);
+    }
+
+    /// The same without headers and metadata, which a file system cannot keep.
+    pub fn must_equal_bare(&self, plan: &str) {
+        self.compare(plan, &[], true);
+    }
+
+    /// The plan without the keys that must not be there.
+    pub fn must_equal_without(&self, plan: &str, absent: &[String], bare: bool) {
+        self.compare(plan, absent, bare);
+    }
+
+    fn compare(&self, plan: &str, absent: &[String], bare: bool) {
+        let file = tempfile::NamedTempFile::new().unwrap_or_else(|error| panic!("no file: {error}"));
+        let text = serde_json::to_string(absent).unwrap_or_default();
+        std::fs::write(file.path(), text).unwrap_or_else(|error| panic!("cannot write: {error}"));
+        let path = file.path().display().to_string();
+        let mut args = vec![plan, "--absent", &path];
+        if bare {
+            args.push("--bare");
+        }
+        let output = self.run("compare", &args);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "the ends differ:\n{said}{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn run(&self, verb: &str, args: &[&str]) -> Output {
+        let mut command = python();
+        command.arg(script("world.py")).arg(verb).arg(self.0.to_string()).args(args);
+        command.output().unwrap_or_else(|error| panic!("cannot run python: {error}; run tests/run.sh --set-up"))
+    }
+}

@@ -62,7 +62,11 @@ impl Home {
 
     /// Writes `conf/local_job.toml` for a job between two ends; `more` goes below the name.
     pub fn job(&self, source: &Side, destination: &Side, more: &str) {
-        let text = format!("name = \"local_test\"\n{more}\n{}{}", source.section("source"), destination.section("destination"));
+        let text = format!(
+            "name = \"local_test\"\n{more}\n{}{}",
+            source.section("source"),
+            destination.section("destination")
+        );
         self.write("conf/local_job.toml", &text);
     }
 
@@ -76,7 +80,8 @@ impl Home {
 
     /// Runs it to its end.
     pub fn run(&self, args: &[&str]) -> Said {
-        let output = self.command(args).output().unwrap_or_else(|error| panic!("cannot run brigade: {error}"));
+        let output =
+            self.command(args).output().unwrap_or_else(|error| panic!("cannot run brigade: {error}"));
         Said {
             code: output.status.code().unwrap_or(-1),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -104,7 +109,8 @@ impl Home {
     pub fn json(&self, args: &[&str]) -> Value {
         let all: Vec<&str> = ["--output", "json"].iter().chain(args).copied().collect();
         let said = self.run(&all);
-        serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{args:?}: {error}: {}\n{}", said.out, said.err))
+        serde_json::from_str(&said.out)
+            .unwrap_or_else(|error| panic!("{args:?}: {error}: {}\n{}", said.out, said.err))
     }
 
     /// Starts it in the background.
@@ -122,7 +128,9 @@ impl Home {
         self.expect(0, &["report", job, "--format", "jsonl", "--out", &out.display().to_string()]);
         let file = std::fs::File::open(&out).unwrap_or_else(|error| panic!("{out:?}: {error}"));
         let lines = BufReader::new(file).lines().map_while(Result::ok);
-        lines.map(|line| serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+        lines
+            .map(|line| serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
+            .collect()
     }
 
     /// Looks again until `fits`; panics after two minutes. For states of other processes, which send no event.

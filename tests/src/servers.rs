@@ -51,9 +51,17 @@ impl S3Server {
         // SeaweedFS listens on the four ports from this one on.
         let port = free_port();
         let mut command = command(kind, port, root.path());
-        let log = std::fs::File::create(root.path().with_extension("log")).map_or_else(|_| Stdio::null(), Stdio::from);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).env("HOME", root.path()).env("RUST_LOG", "error");
-        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {kind:?}: {error}; run tests/run.sh --set-up"));
+        let log = std::fs::File::create(root.path().with_extension("log"))
+            .map_or_else(|_| Stdio::null(), Stdio::from);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .env("HOME", root.path())
+            .env("RUST_LOG", "error");
+        let child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {kind:?}: {error}; run tests/run.sh --set-up"));
         let mut server = S3Server { child, port, _root: root };
         server.wait_until_ready(kind);
         server
@@ -129,7 +137,12 @@ fn seaweed(tools: &std::path::Path, port: u16, root: &std::path::Path) -> Comman
     command.arg(format!("-master.port={}", free_port())).arg(format!("-volume.port={}", free_port()));
     command.arg(format!("-filer.port={}", free_port())).arg(format!("-s3.port={port}"));
     command.arg(format!("-s3.config={}", config.display()));
-    command.args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.max=100", "-master.volumeSizeLimitMB=1024"]);
+    command.args([
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-volume.max=100",
+        "-master.volumeSizeLimitMB=1024",
+    ]);
     command.arg("-master.telemetry=false");
     command.arg(format!("-filer.localSocket={}", root.join("filer.sock").display()));
     command.arg(format!("-s3.localSocket={}", root.join("s3.sock").display()));

@@ -97,12 +97,18 @@ impl Side {
         }
         let output = self.run("compare", &args);
         let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "the ends differ:\n{said}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "the ends differ:\n{said}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 
     fn run(&self, verb: &str, args: &[&str]) -> Output {
         let mut command = python();
         command.arg(script("world.py")).arg(verb).arg(self.0.to_string()).args(args);
-        command.output().unwrap_or_else(|error| panic!("cannot run python: {error}; run tests/run.sh --set-up"))
+        command
+            .output()
+            .unwrap_or_else(|error| panic!("cannot run python: {error}; run tests/run.sh --set-up"))
     }
 }

@@ -1,2 +1,5 @@
 //! worker.
+pub(crate) mod budget;
+pub(crate) mod concurrency;
 pub(crate) mod copy;
+pub(crate) mod skip;

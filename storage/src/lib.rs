@@ -3,12 +3,16 @@
 //! Callers use [`open::source`] and [`open::destination`] and hold cheap-to-clone handles; no provider type
 //! leaves this crate. Keys are carried byte for byte. A write is invisible until it is complete.
 
+pub mod checksum;
 pub mod destination;
 pub mod error;
+#[cfg(feature = "fake")]
+pub mod memory;
 pub mod meta;
 pub mod meter;
 pub mod open;
 pub mod payload;
+pub mod retry;
 pub mod source;
 
 pub use destination::{Destination, PartDone, PutOptions, UploadRef, Written};

@@ -1,0 +1,451 @@
+//! An adapter in memory, for tests: source and destination at once, with planned faults and a record of calls.
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, Range};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, checksum};
+use futures::{StreamExt, stream};
+use md5::{Digest, Md5};
+use proto::ObjectKey;
+use proto::manifest::Entry;
+
+use crate::destination::{Destination, Limits, PartDone, PutOptions, UploadRef, Whole, Written};
+use crate::error::{Error, ErrorKind, Op, Result};
+use crate::meta::{Checksums, Headers, ObjectMeta, Version};
+use crate::meter::{Meter, RequestKind};
+use crate::payload::Payload;
+use crate::source::{ListRequest, Page, Pages, Read, Source};
+
+/// Objects in memory. Cheap to clone; clones share everything.
+#[derive(Debug, Clone)]
+pub struct MemoryStore {
+    inner: Arc<Mutex<Inner>>,
+    limits: Limits,
+    meter: Meter,
+    /// Keys a page.
+    pub page: usize,
+    /// Pages are given in this order of keys instead of key order.
+    pub order: Option<fn(&ObjectKey, &ObjectKey) -> std::cmp::Ordering>,
+    /// States checksums on writes and reads.
+    pub states_checksums: bool,
+}
+
+/// One object in memory.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Its bytes.
+    pub data: Bytes,
+    /// Content headers and user metadata.
+    pub headers: Headers,
+    /// Unix milliseconds.
+    pub modified_ms: i64,
+    /// Storage class, where it is not the plain one.
+    pub class: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    objects: BTreeMap<ObjectKey, Stored>,
+    uploads: BTreeMap<String, (ObjectKey, BTreeMap<u32, Bytes>)>,
+    faults: Vec<Fault>,
+    corrupt: Vec<(Op, Option<ObjectKey>)>,
+    calls: Vec<(Op, Option<ObjectKey>)>,
+    next_upload: u32,
+    clock_ms: i64,
+}
+
+#[derive(Debug)]
+struct Fault {
+    op: Op,
+    key: Option<ObjectKey>,
+    times: u32,
+    kind: ErrorKind,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        MemoryStore::new()
+    }
+}
+
+impl MemoryStore {
+    /// An empty one that states CRC-64/NVME.
+    pub fn new() -> Self {
+        MemoryStore {
+            inner: Arc::default(),
+            limits: Limits {
+                crc: Some(CrcAlgorithm::Crc64Nvme),
+                etag_is_md5: true,
+                etag_is_md5_of_parts: true,
+                single_put: 5 << 30,
+                part_min: 1,
+                part_max: 5 << 30,
+                parts: 10_000,
+                name: |key| {
+                    if key.as_bytes().starts_with(b"/") { Err("begins with /".into()) } else { Ok(()) }
+                },
+            },
+            meter: Meter::unlimited(),
+            page: 1000,
+            order: None,
+            states_checksums: true,
+        }
+    }
+
+    /// With another meter.
+    #[must_use]
+    pub fn metered(mut self, meter: Meter) -> Self {
+        self.meter = meter;
+        self
+    }
+
+    /// With other limits.
+    #[must_use]
+    pub fn limited(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(|poison| poison.into_inner())
+    }
+
+    /// Puts an object without a call.
+    pub fn insert(&self, key: impl Into<ObjectKey>, data: impl Into<Bytes>) {
+        let mut inner = self.inner();
+        inner.clock_ms += 1000;
+        let modified_ms = inner.clock_ms;
+        let stored = Stored { data: data.into(), headers: Headers::default(), modified_ms, class: None };
+        inner.objects.insert(key.into(), stored);
+    }
+
+    /// Puts an object with all that belongs to it.
+    pub fn insert_stored(&self, key: impl Into<ObjectKey>, stored: Stored) {
+        self.inner().objects.insert(key.into(), stored);
+    }
+
+    /// The object, as it is kept.
+    pub fn get(&self, key: impl Into<ObjectKey>) -> Option<Stored> {
+        self.inner().objects.get(&key.into()).cloned()
+    }
+
+    /// Takes an object away without a call.
+    pub fn remove(&self, key: impl Into<ObjectKey>) {
+        self.inner().objects.remove(&key.into());
+    }
+
+    /// All keys in order.
+    pub fn keys(&self) -> Vec<ObjectKey> {
+        self.inner().objects.keys().cloned().collect()
+    }
+
+    /// Uploads that are neither completed nor aborted.
+    pub fn uploads(&self) -> Vec<String> {
+        self.inner().uploads.keys().cloned().collect()
+    }
+
+    /// The next `times` calls of `op` (on `key`, where given) fail with `kind`.
+    pub fn fail_next(&self, op: Op, key: Option<ObjectKey>, times: u32, kind: ErrorKind) {
+        self.inner().faults.push(Fault { op, key, times, kind });
+    }
+
+    /// The next call of `op` (on `key`, where given) damages one byte: of what is read, or of what is kept.
+    pub fn corrupt_next(&self, op: Op, key: Option<ObjectKey>) {
+        self.inner().corrupt.push((op, key));
+    }
+
+    /// Every call so far.
+    pub fn calls(&self) -> Vec<(Op, Option<ObjectKey>)> {
+        self.inner().calls.clone()
+    }
+
+    /// How many calls of one operation.
+    pub fn count(&self, op: Op) -> usize {
+        self.inner().calls.iter().filter(|(called, _)| *called == op).count()
+    }
+
+    /// The entry that a listing shows.
+    pub fn entry(&self, key: impl Into<ObjectKey>) -> Option<Entry> {
+        let key = key.into();
+        self.inner().objects.get(&key).map(|stored| entry(&key, stored))
+    }
+
+    async fn call(&self, op: Op, kind: RequestKind, key: Option<&ObjectKey>) -> Result<()> {
+        self.meter.request(kind).await;
+        let mut inner = self.inner();
+        inner.calls.push((op, key.cloned()));
+        let fits = |fault: &&mut Fault| {
+            fault.times > 0 && fault.op == op && (fault.key.is_none() || fault.key.as_ref() == key)
+        };
+        let Some(fault) = inner.faults.iter_mut().find(fits) else { return Ok(()) };
+        fault.times -= 1;
+        let error = Error::new(fault.kind, op, "planned by the test");
+        self.meter.failed(kind, fault.kind == ErrorKind::Throttled);
+        Err(key.map_or(error.clone(), |key| error.on(key)))
+    }
+
+    /// The bytes, damaged where that was planned.
+    fn pass(&self, op: Op, key: &ObjectKey, data: Bytes) -> Bytes {
+        let mut inner = self.inner();
+        let planned = inner
+            .corrupt
+            .iter()
+            .position(|(planned, on)| *planned == op && on.as_ref().is_none_or(|on| on == key));
+        let Some(at) = planned.filter(|_| !data.is_empty()) else { return data };
+        inner.corrupt.remove(at);
+        let mut damaged = data.to_vec();
+        if let Some(byte) = damaged.last_mut() {
+            *byte ^= 1;
+        }
+        damaged.into()
+    }
+
+    fn meta(&self, stored: &Stored) -> ObjectMeta {
+        let checksums = if self.states_checksums { stated(&stored.data) } else { Checksums::default() };
+        ObjectMeta {
+            size: stored.data.len() as u64,
+            modified_ms: Some(stored.modified_ms),
+            etag: Some(etag(&stored.data)),
+            class: stored.class.clone(),
+            headers: stored.headers.clone(),
+            checksums,
+        }
+    }
+
+    fn keep(&self, op: Op, key: &ObjectKey, options: &PutOptions, data: Bytes) -> Written {
+        let data = self.pass(op, key, data);
+        let stated = if self.states_checksums { stated(&data) } else { Checksums::default() };
+        let written = Written { etag: Some(etag(&data)), stated, not_carried: Vec::new() };
+        let mut inner = self.inner();
+        inner.clock_ms += 1000;
+        let modified_ms = inner.clock_ms;
+        let stored = Stored { data, headers: options.headers.clone(), modified_ms, class: None };
+        inner.objects.insert(key.clone(), stored);
+        written
+    }
+}
+
+fn etag(data: &[u8]) -> String {
+    hex::encode(Md5::digest(data))
+}
+
+fn stated(data: &[u8]) -> Checksums {
+    Checksums {
+        crc64nvme: Some(checksum(CrcAlgorithm::Crc64Nvme, data)),
+        crc64ecma: Some(checksum(CrcAlgorithm::Crc64Xz, data)),
+        ..Checksums::default()
+    }
+}
+
+fn entry(key: &ObjectKey, stored: &Stored) -> Entry {
+    Entry {
+        key: key.clone(),
+        size: stored.data.len() as u64,
+        modified_ms: Some(stored.modified_ms),
+        etag: Some(etag(&stored.data)),
+        class: stored.class.clone(),
+        ..Entry::default()
+    }
+}
+
+fn concat(payload: &Payload) -> Bytes {
+    payload.chunks().concat().into()
+}
+
+#[async_trait]
+impl Source for MemoryStore {
+    async fn check(&self) -> Result<()> {
+        self.call(Op::Open, RequestKind::List, None).await
+    }
+
+    fn list(&self, request: ListRequest) -> Pages {
+        let store = self.clone();
+        let first = Some(request.after.clone());
+        stream::unfold(first, move |after| {
+            let (store, request) = (store.clone(), request.clone());
+            async move {
+                let after = after?;
+                if let Err(error) = store.call(Op::List, RequestKind::List, None).await {
+                    return Some((Err(error), None));
+                }
+                let (page, next) = store.page_after(&request, after.as_ref());
+                Some((Ok(page), next.map(Some)))
+            }
+        })
+        .boxed()
+    }
+
+    async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta> {
+        self.call(Op::Head, RequestKind::Head, Some(key)).await?;
+        let stored = self
+            .get(key.clone())
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, Op::Head, "no such object").on(key))?;
+        Ok(self.meta(&stored))
+    }
+
+    async fn read(&self, key: &ObjectKey, range: Option<Range<u64>>, version: &Version) -> Result<Read> {
+        self.call(Op::Get, RequestKind::Get, Some(key)).await?;
+        let missing = || Error::new(ErrorKind::NotFound, Op::Get, "no such object").on(key);
+        let stored = self.get(key.clone()).ok_or_else(missing)?;
+        if stored.class.as_deref().is_some_and(|class| class == "GLACIER") {
+            return Err(Error::new(ErrorKind::Archived, Op::Get, "it is archived").on(key));
+        }
+        if version.etag.as_ref().is_some_and(|wanted| *wanted != etag(&stored.data)) {
+            return Err(
+                Error::new(ErrorKind::PreconditionFailed, Op::Get, "another version is there").on(key)
+            );
+        }
+        let meta = self.meta(&stored);
+        let end = stored.data.len() as u64;
+        let range = range.unwrap_or(0..end);
+        let data = stored.data.slice(range.start.min(end) as usize..range.end.min(end) as usize);
+        let data = self.pass(Op::Get, key, data);
+        self.meter.bytes_read(data.len()).await;
+        let pieces: Vec<Result<Bytes>> =
+            data.chunks(64 << 10).map(|piece| Ok(data.slice_ref(piece))).collect();
+        Ok(Read { meta, body: stream::iter(pieces).boxed() })
+    }
+}
+
+impl MemoryStore {
+    /// One page, and the key to go on after.
+    fn page_after(&self, request: &ListRequest, after: Option<&ObjectKey>) -> (Page, Option<ObjectKey>) {
+        let inner = self.inner();
+        let mut entries: Vec<Entry> = inner
+            .objects
+            .range((Bound::Included(request.under.clone()), Bound::Unbounded))
+            .take_while(|(key, _)| key.as_bytes().starts_with(request.under.as_bytes()))
+            .map(|(key, stored)| entry(key, stored))
+            .collect();
+        if let Some(order) = self.order {
+            entries.sort_by(|a, b| order(&a.key, &b.key));
+            let from =
+                after.map_or(0, |after| entries.partition_point(|entry| order(&entry.key, after).is_le()));
+            entries.drain(..from);
+        } else if let Some(after) = after {
+            entries.retain(|entry| entry.key > *after);
+        }
+        let mut page = Page::default();
+        for found in entries {
+            if page.entries.len() + page.prefixes.len() == self.page {
+                let last =
+                    page.entries.last().map(|entry| entry.key.clone()).max(page.prefixes.last().cloned());
+                return (page, last);
+            }
+            let rest = found.key.as_bytes().get(request.under.as_bytes().len()..).unwrap_or_default();
+            let slash = rest.iter().position(|byte| *byte == b'/').filter(|_| request.folded);
+            match slash {
+                Some(at) => {
+                    let end = request.under.as_bytes().len() + at + 1;
+                    let prefix = ObjectKey::new(found.key.to_bytes().slice(..end));
+                    let seen =
+                        after.is_some_and(|after| *after >= prefix) || page.prefixes.last() == Some(&prefix);
+                    if !seen {
+                        page.prefixes.push(prefix);
+                    }
+                }
+                None => page.entries.push(found),
+            }
+        }
+        (page, None)
+    }
+}
+
+#[async_trait]
+impl Destination for MemoryStore {
+    async fn check(&self) -> Result<()> {
+        self.call(Op::Open, RequestKind::Head, None).await
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    async fn put(&self, key: &ObjectKey, options: &PutOptions, payload: &Payload) -> Result<Written> {
+        self.call(Op::Put, RequestKind::Put, Some(key)).await?;
+        self.meter.bytes_written(payload.len());
+        Ok(self.keep(Op::Put, key, options, concat(payload)))
+    }
+
+    async fn begin(&self, key: &ObjectKey, _options: &PutOptions) -> Result<UploadRef> {
+        self.call(Op::Begin, RequestKind::Multipart, Some(key)).await?;
+        let mut inner = self.inner();
+        inner.next_upload += 1;
+        let id = format!("upload-{}", inner.next_upload);
+        inner.uploads.insert(id.clone(), (key.clone(), BTreeMap::new()));
+        Ok(UploadRef { key: key.clone(), id })
+    }
+
+    async fn part(
+        &self,
+        upload: &UploadRef,
+        number: u32,
+        offset: u64,
+        payload: &Payload,
+    ) -> Result<PartDone> {
+        self.call(Op::Part, RequestKind::Part, Some(&upload.key)).await?;
+        let data = self.pass(Op::Part, &upload.key, concat(payload));
+        let gone = || Error::new(ErrorKind::UploadNotFound, Op::Part, "no such upload").on(&upload.key);
+        let done = PartDone {
+            number,
+            offset,
+            size: data.len() as u64,
+            etag: etag(&data),
+            crc: self
+                .states_checksums
+                .then(|| self.limits.crc.map(|algorithm| checksum(algorithm, &data)))
+                .flatten(),
+            md5: None,
+        };
+        self.inner().uploads.get_mut(&upload.id).ok_or_else(gone)?.1.insert(number, data);
+        self.meter.bytes_written(done.size);
+        Ok(done)
+    }
+
+    async fn parts(&self, upload: &UploadRef, recorded: &[PartDone]) -> Result<Vec<PartDone>> {
+        self.call(Op::ListParts, RequestKind::List, Some(&upload.key)).await?;
+        let inner = self.inner();
+        let gone = || Error::new(ErrorKind::UploadNotFound, Op::ListParts, "no such upload").on(&upload.key);
+        let (_, kept) = inner.uploads.get(&upload.id).ok_or_else(gone)?;
+        let there = |part: &&PartDone| kept.get(&part.number).is_some_and(|data| etag(data) == part.etag);
+        Ok(recorded.iter().filter(there).cloned().collect())
+    }
+
+    async fn complete(
+        &self,
+        upload: &UploadRef,
+        options: &PutOptions,
+        parts: &[PartDone],
+        whole: &Whole,
+    ) -> Result<Written> {
+        self.call(Op::Complete, RequestKind::Multipart, Some(&upload.key)).await?;
+        let gone = || Error::new(ErrorKind::UploadNotFound, Op::Complete, "no such upload").on(&upload.key);
+        let (_, kept) = self.inner().uploads.get(&upload.id).cloned().ok_or_else(gone)?;
+        let mut data = Vec::new();
+        for part in parts {
+            let refused = || Error::new(ErrorKind::Refused, Op::Complete, "no such part").on(&upload.key);
+            data.extend_from_slice(kept.get(&part.number).ok_or_else(refused)?);
+        }
+        let wrong =
+            self.limits.crc.zip(whole.crc).is_some_and(|(algorithm, crc)| checksum(algorithm, &data) != crc);
+        if self.states_checksums && (wrong || data.len() as u64 != whole.size) {
+            return Err(Error::new(ErrorKind::Corrupted, Op::Complete, "the whole differs from its hash")
+                .on(&upload.key));
+        }
+        self.inner().uploads.remove(&upload.id);
+        let mut written = self.keep(Op::Complete, &upload.key, options, data.into());
+        let sums =
+            parts.iter().filter_map(|part| kept.get(&part.number)).map(|data| Md5::digest(data).into());
+        written.etag = Some(crate::checksum::multipart_etag(sums));
+        Ok(written)
+    }
+
+    async fn abort(&self, upload: &UploadRef) -> Result<()> {
+        self.call(Op::Abort, RequestKind::Multipart, Some(&upload.key)).await?;
+        self.inner().uploads.remove(&upload.id);
+        Ok(())
+    }
+}

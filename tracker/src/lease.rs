@@ -1,0 +1,188 @@
+//! The table of leases: grant, renew, expire, fence. Pure: time is an argument.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proto::v1::TaskRef;
+use tokio::time::Instant;
+
+/// All living leases, by fence.
+#[derive(Debug)]
+pub(crate) struct LeaseTable {
+    length: Duration,
+    leases: BTreeMap<u64, Lease>,
+}
+
+#[derive(Debug, Clone)]
+struct Lease {
+    task: TaskRef,
+    /// `name/incarnation`; nobody yet for a task that was out when this tracker started.
+    worker: Option<String>,
+    granted: Instant,
+    until: Instant,
+}
+
+/// What a heartbeat learns about the leases that it named.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Renewed {
+    /// Not (or no longer) this worker's.
+    pub(crate) lost: Vec<u64>,
+    /// This worker's, but it does not know of them: an answer to Acquire was lost.
+    pub(crate) forgotten: Vec<TaskRef>,
+}
+
+/// A grant that a worker has not named in a heartbeat after this long never reached it.
+const UNKNOWN_AFTER: Duration = Duration::from_secs(5);
+
+impl LeaseTable {
+    pub(crate) fn new(length: Duration) -> Self {
+        LeaseTable { length, leases: BTreeMap::new() }
+    }
+
+    /// Gives a task to a worker.
+    pub(crate) fn grant(&mut self, task: TaskRef, worker: &str, now: Instant) {
+        let lease = Lease { worker: Some(worker.to_owned()), granted: now, until: now + self.length, task };
+        self.leases.insert(lease.task.fence, lease);
+    }
+
+    /// A task that was out before this tracker started: kept for one lease time for whoever still renews it.
+    pub(crate) fn orphan(&mut self, task: TaskRef, now: Instant) {
+        let lease = Lease { worker: None, granted: now, until: now + self.length, task };
+        self.leases.entry(lease.task.fence).or_insert(lease);
+    }
+
+    /// May a report with this fence pass?
+    pub(crate) fn holds(&self, fence: u64, now: Instant) -> bool {
+        self.leases.get(&fence).is_some_and(|lease| lease.until > now)
+    }
+
+    /// A heartbeat of `worker`, which believes that it holds `held`.
+    pub(crate) fn renew(&mut self, worker: &str, held: &[u64], now: Instant) -> Renewed {
+        let mut renewed = Renewed::default();
+        for fence in held {
+            match self.leases.get_mut(fence) {
+                Some(lease)
+                    if lease.until > now && lease.worker.as_deref().is_none_or(|owner| owner == worker) =>
+                {
+                    lease.worker = Some(worker.to_owned());
+                    lease.until = now + self.length;
+                }
+                _ => renewed.lost.push(*fence),
+            }
+        }
+        let unknown = |lease: &Lease| {
+            lease.worker.as_deref() == Some(worker)
+                && !held.contains(&lease.task.fence)
+                && now.duration_since(lease.granted) > UNKNOWN_AFTER
+        };
+        renewed.forgotten = self.take(unknown);
+        renewed
+    }
+
+    /// Leases that ran out; they are gone from the table.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<TaskRef> {
+        self.take(|lease| lease.until <= now)
+    }
+
+    /// Leases of other incarnations of this worker: it was restarted.
+    pub(crate) fn supersede(&mut self, worker: &str) -> Vec<TaskRef> {
+        let name = |id: &str| id.split('/').next().unwrap_or_default().to_owned();
+        self.take(|lease| {
+            lease.worker.as_deref().is_some_and(|old| old != worker && name(old) == name(worker))
+        })
+    }
+
+    /// The task of this fence is settled, or the master refuses it.
+    pub(crate) fn end(&mut self, fence: u64) {
+        self.leases.remove(&fence);
+    }
+
+    /// Keeps only leases whose fences the master knows; what else was here is lost.
+    pub(crate) fn keep_only(&mut self, known: &[u64]) {
+        self.leases.retain(|fence, _| known.contains(fence));
+    }
+
+    /// Every fence in the table.
+    pub(crate) fn fences(&self) -> Vec<u64> {
+        self.leases.keys().copied().collect()
+    }
+
+    /// Which jobs a worker has leases of, with their number.
+    pub(crate) fn jobs_of(&self, worker: &str) -> BTreeMap<String, u32> {
+        let mut jobs = BTreeMap::new();
+        for lease in self.leases.values().filter(|lease| lease.worker.as_deref() == Some(worker)) {
+            *jobs.entry(lease.task.job.clone()).or_default() += 1;
+        }
+        jobs
+    }
+
+    /// How many leases there are.
+    pub(crate) fn len(&self) -> usize {
+        self.leases.len()
+    }
+
+    fn take(&mut self, which: impl Fn(&Lease) -> bool) -> Vec<TaskRef> {
+        let taken: Vec<TaskRef> =
+            self.leases.values().filter(|lease| which(lease)).map(|lease| lease.task.clone()).collect();
+        for task in &taken {
+            self.leases.remove(&task.fence);
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LENGTH: Duration = Duration::from_secs(30);
+
+    fn task(fence: u64) -> TaskRef {
+        TaskRef { job: "job1".into(), round: 1, number: 1, fence }
+    }
+
+    #[tokio::test]
+    async fn a_lease_lives_by_its_heartbeats_and_then_ends_for_good() {
+        let (mut table, now) = (LeaseTable::new(LENGTH), Instant::now());
+        table.grant(task(1), "a/1", now);
+        let later = now + LENGTH / 2;
+        assert_eq!(table.renew("a/1", &[1], later), Renewed::default());
+        assert!(table.holds(1, now + LENGTH));
+        assert!(!table.holds(1, later + LENGTH));
+        assert_eq!(table.renew("a/1", &[1], later + LENGTH).lost, [1]);
+        assert_eq!(table.expire(later + LENGTH), [task(1)]);
+        assert!(table.expire(later + LENGTH).is_empty());
+    }
+
+    #[tokio::test]
+    async fn nobody_renews_the_lease_of_another() {
+        let (mut table, now) = (LeaseTable::new(LENGTH), Instant::now());
+        table.grant(task(1), "a/1", now);
+        assert_eq!(table.renew("b/1", &[1, 9], now).lost, [1, 9]);
+    }
+
+    #[tokio::test]
+    async fn an_orphan_is_adopted_by_whoever_renews_it_first() {
+        let (mut table, now) = (LeaseTable::new(LENGTH), Instant::now());
+        table.orphan(task(1), now);
+        assert!(table.renew("a/1", &[1], now).lost.is_empty());
+        assert_eq!(table.renew("b/1", &[1], now).lost, [1]);
+    }
+
+    #[tokio::test]
+    async fn a_grant_that_never_reached_its_worker_comes_back() {
+        let (mut table, now) = (LeaseTable::new(LENGTH), Instant::now());
+        table.grant(task(1), "a/1", now);
+        assert!(table.renew("a/1", &[], now).forgotten.is_empty());
+        assert_eq!(table.renew("a/1", &[], now + Duration::from_secs(6)).forgotten, [task(1)]);
+    }
+
+    #[tokio::test]
+    async fn a_restarted_worker_ends_the_leases_of_its_last_life() {
+        let (mut table, now) = (LeaseTable::new(LENGTH), Instant::now());
+        table.grant(task(1), "a/1", now);
+        table.grant(task(2), "b/1", now);
+        assert_eq!(table.supersede("a/2"), [task(1)]);
+        assert_eq!(table.fences(), [2]);
+    }
+}

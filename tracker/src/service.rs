@@ -1,0 +1,202 @@
+//! The server that workers call.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::Stream;
+use proto::channel::Caller;
+use proto::v1;
+use proto::v1::leases_server::Leases;
+use proto::v1::tasks_client::TasksClient;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Response, Status};
+
+use crate::shared::{Shared, State};
+
+/// The longest wait of an Acquire, so that a call is never older than a lost connection is noticed.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+/// Leases, over gRPC.
+#[derive(Debug)]
+pub(crate) struct Service {
+    shared: Arc<Shared>,
+    master: TasksClient<Caller>,
+    shutdown: CancellationToken,
+}
+
+impl Service {
+    pub(crate) fn new(shared: Arc<Shared>, master: TasksClient<Caller>, shutdown: CancellationToken) -> Self {
+        Service { shared, master, shutdown }
+    }
+
+    /// Hands out up to `most` waiting tasks.
+    fn grant(&self, state: &mut State, worker: &str, most: u32) -> Vec<v1::Grant> {
+        let now = Instant::now();
+        let mut granted = Vec::new();
+        while granted.len() < most as usize {
+            let Some(grant) = state.queue.pop() else { break };
+            let Some(task) = grant.task.clone() else { continue };
+            tracing::debug!(task = crate::name(&task), worker, "leased");
+            state.leases.grant(task, worker, now);
+            granted.push(grant);
+        }
+        granted
+    }
+
+    /// A report may pass only under a living lease.
+    fn check(&self, task: Option<&v1::TaskRef>) -> Result<u64, Status> {
+        let task = task.ok_or_else(|| Status::invalid_argument("no task"))?;
+        if self.shared.state().leases.holds(task.fence, Instant::now()) {
+            return Ok(task.fence);
+        }
+        Err(Status::failed_precondition("the lease on this task is lost"))
+    }
+
+    /// A refusal by the master ends the lease here too.
+    fn refused(&self, fence: u64, status: Status) -> Status {
+        if status.code() == Code::FailedPrecondition {
+            self.shared.state().leases.end(fence);
+        }
+        status
+    }
+}
+
+/// Counts an Acquire that waits, for as long as it does.
+struct Waiting<'a>(&'a Shared, u32);
+
+impl<'a> Waiting<'a> {
+    fn new(shared: &'a Shared, most: u32) -> Self {
+        shared.state().wanted += most;
+        shared.demand.notify_one();
+        Waiting(shared, most)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.state().wanted -= self.1;
+    }
+}
+
+#[tonic::async_trait]
+impl Leases for Service {
+    async fn register(
+        &self,
+        request: Request<v1::RegisterRequest>,
+    ) -> Result<Response<v1::RegisterReply>, Status> {
+        let request = request.into_inner();
+        let mut state = self.shared.state();
+        let old = state.leases.supersede(&request.worker);
+        self.shared.give_back(&mut state, old);
+        let stat = v1::WorkerStat {
+            worker: request.worker.clone(),
+            host: request.host,
+            version: request.version,
+            slots: request.slots,
+            ..v1::WorkerStat::default()
+        };
+        tracing::info!(worker = request.worker, "registered");
+        state.workers.insert(request.worker, (stat, Instant::now()));
+        let lease_ms = self.shared.lease.as_millis() as u64;
+        Ok(Response::new(v1::RegisterReply { lease_ms, renew_ms: (lease_ms / 5).clamp(100, 1000) }))
+    }
+
+    async fn acquire(
+        &self,
+        request: Request<v1::AcquireRequest>,
+    ) -> Result<Response<v1::AcquireReply>, Status> {
+        let request = request.into_inner();
+        let end = Instant::now() + Duration::from_millis(request.wait_ms.into()).min(LONGEST_WAIT);
+        let waiting = Waiting::new(&self.shared, request.most);
+        loop {
+            let came = self.shared.tasks.notified();
+            let tasks = {
+                let mut state = self.shared.state();
+                if !state.workers.contains_key(&request.worker) {
+                    return Err(Status::failed_precondition("not registered"));
+                }
+                self.grant(&mut state, &request.worker, request.most)
+            };
+            let left = end.duration_since(Instant::now());
+            if !tasks.is_empty() || left.is_zero() || self.shutdown.is_cancelled() {
+                drop(waiting);
+                return Ok(Response::new(v1::AcquireReply { tasks }));
+            }
+            tokio::select! {
+                _ = timeout(left, came) => {}
+                () = self.shutdown.cancelled() => {}
+            }
+        }
+    }
+
+    async fn renew(&self, request: Request<v1::RenewRequest>) -> Result<Response<v1::RenewReply>, Status> {
+        let request = request.into_inner();
+        let mut stat = request.stat.unwrap_or_default();
+        let worker = stat.worker.clone();
+        let now = Instant::now();
+        let held: Vec<u64> = request.held.iter().map(|task| task.fence).collect();
+        let mut state = self.shared.state();
+        let renewed = state.leases.renew(&worker, &held, now);
+        self.shared.give_back(&mut state, renewed.forgotten);
+        let registered = state.workers.contains_key(&worker);
+        stat.leases = held.len() as u32;
+        if request.leaving {
+            state.workers.remove(&worker);
+        } else if registered {
+            state.workers.insert(worker.clone(), (stat, now));
+        }
+        let (limits, jobs) = state.limits_of(&worker);
+        let stopped = &state.stopped;
+        let (mut lost, mut stopping) = (Vec::new(), Vec::new());
+        for task in request.held {
+            if renewed.lost.contains(&task.fence) {
+                lost.push(task);
+            } else if stopped.contains(&task.job) {
+                stopping.push(task);
+            }
+        }
+        Ok(Response::new(v1::RenewReply { lost, limits: Some(limits), jobs, registered, stopping }))
+    }
+
+    type ManifestStream = Pin<Box<dyn Stream<Item = Result<v1::ManifestChunk, Status>> + Send>>;
+
+    async fn manifest(
+        &self,
+        request: Request<v1::ManifestRequest>,
+    ) -> Result<Response<Self::ManifestStream>, Status> {
+        self.check(request.get_ref().task.as_ref())?;
+        let stream = self.master.clone().manifest(request.into_inner()).await?.into_inner();
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn get_job_config(
+        &self,
+        request: Request<v1::JobConfigRequest>,
+    ) -> Result<Response<v1::JobConfig>, Status> {
+        self.master.clone().get_job_config(request.into_inner()).await
+    }
+
+    async fn record(&self, request: Request<v1::RecordBatch>) -> Result<Response<v1::Ack>, Status> {
+        let fence = self.check(request.get_ref().task.as_ref())?;
+        self.master.clone().record(request.into_inner()).await.map_err(|status| self.refused(fence, status))
+    }
+
+    async fn save_upload(&self, request: Request<v1::UploadProgress>) -> Result<Response<v1::Ack>, Status> {
+        let fence = self.check(request.get_ref().task.as_ref())?;
+        self.master
+            .clone()
+            .save_upload(request.into_inner())
+            .await
+            .map_err(|status| self.refused(fence, status))
+    }
+
+    async fn settle(&self, request: Request<v1::Settlement>) -> Result<Response<v1::Ack>, Status> {
+        let fence = self.check(request.get_ref().task.as_ref())?;
+        let answer = self.master.clone().settle(request.into_inner()).await;
+        let answer = answer.map_err(|status| self.refused(fence, status))?;
+        self.shared.state().leases.end(fence);
+        Ok(answer)
+    }
+}

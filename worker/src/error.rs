@@ -1,17 +1,9 @@
-//! Why a worker ends other than by being asked to.
+//! Why a worker ended.
 
-/// What keeps a worker from its work for good. Everything that may pass (the tracker is away, an endpoint
-/// does not answer) is waited for instead and never comes here.
+/// A failure of the role itself; failures of objects are records, failures of jobs are settlements.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum WorkerError {
-    /// The channel to the tracker could not be made: a bad address.
-    #[error("cannot make a channel to the tracker")]
-    Channel(#[from] tonic::transport::Error),
-    /// The tracker refuses this worker, and would do so again.
-    #[error("the tracker refuses this worker: {message}; check that both use the same installation's token")]
-    Refused {
-        /// What it said.
-        message: String,
-    },
+    /// The channel to the tracker could not be made.
+    #[error("the channel to the tracker cannot be made")]
+    Transport(#[from] tonic::transport::Error),
 }

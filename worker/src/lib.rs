@@ -1,11 +1,14 @@
-//! The hands of the line: pulls tasks, moves and proves objects, reports. Stateless but for what is in
-//! flight: a worker may die at any time, and whoever gets its tasks next does only what is not recorded.
+//! Pulls leased tasks, moves their objects, proves them, reports. Stateless but for what is in flight.
 
+pub(crate) mod agent;
 pub(crate) mod budget;
 pub(crate) mod concurrency;
 pub(crate) mod copy;
-mod error;
+pub(crate) mod error;
+pub(crate) mod jobs;
+pub(crate) mod outbox;
 pub(crate) mod skip;
+pub(crate) mod task;
 pub(crate) mod verify;
 
 use std::net::SocketAddr;
@@ -16,26 +19,21 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::WorkerError;
 
-/// What a worker is given beside its configuration.
+/// What the worker is given beside its configuration.
 #[derive(Debug)]
 pub struct Options {
     /// Where the tracker answers.
     pub tracker: SocketAddr,
     /// The installation's token.
     pub token: Token,
-    /// Shown in `stat` and in the audit record; unique in the cluster.
+    /// The worker's name, the same after a restart: usually the host's.
     pub name: String,
-    /// For scratch files.
+    /// The installation.
     pub home: Home,
 }
 
-/// Runs until `shutdown`; then no new object begins, those in flight may finish, what is recorded is
-/// reported and the tasks are given back.
-///
-/// # Errors
-/// Only what waiting cannot mend; see [`WorkerError`].
+/// Runs until `shutdown`: then objects in flight end (within a grace), what is recorded is delivered, and
+/// tasks are given back.
 pub async fn run(conf: &SysConf, options: Options, shutdown: CancellationToken) -> Result<(), WorkerError> {
-    let _ = (conf, options);
-    shutdown.cancelled().await;
-    Ok(())
+    agent::run(conf, options, shutdown).await
 }

@@ -1,0 +1,93 @@
+//! Audit records on their way to the master: in batches, in order, kept until they are acknowledged.
+//!
+//! The channel is bounded: when the master is away, objects wait here instead of piling up.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use proto::v1;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
+
+use crate::copy::LeaseLost;
+
+/// Records in one batch at most.
+const BATCH: usize = 1_000;
+/// A record waits at most this long for others.
+const LINGER: Duration = Duration::from_millis(200);
+
+/// What a task says to the tracker. A trait so that tests need no tracker.
+#[async_trait]
+pub(crate) trait Reports: Send + Sync + 'static {
+    /// Durable at the master when answered.
+    async fn record(&self, batch: v1::RecordBatch) -> Result<(), Status>;
+    /// Durable at the master when answered.
+    async fn save_upload(&self, progress: v1::UploadProgress) -> Result<(), Status>;
+    /// The end of the hand-out.
+    async fn settle(&self, settlement: v1::Settlement) -> Result<(), Status>;
+}
+
+/// Where objects put their records.
+pub(crate) type Sender = mpsc::Sender<v1::AuditRecord>;
+
+/// Room for a few batches.
+pub(crate) fn channel() -> (Sender, mpsc::Receiver<v1::AuditRecord>) {
+    mpsc::channel(4 * BATCH)
+}
+
+/// Delivers until every sender is gone and everything is acknowledged. `killed` ends it at once: the lease
+/// is lost, the records are worth nothing.
+pub(crate) async fn deliver(
+    mut records: mpsc::Receiver<v1::AuditRecord>,
+    task: &v1::TaskRef,
+    reports: &dyn Reports,
+    killed: &CancellationToken,
+) -> Result<(), LeaseLost> {
+    while let Some(batch) = next_batch(&mut records).await {
+        let batch = v1::RecordBatch { task: Some(task.clone()), records: batch };
+        persist(killed, || reports.record(batch.clone())).await?;
+    }
+    Ok(())
+}
+
+/// The first record, and what comes within the linger time.
+async fn next_batch(records: &mut mpsc::Receiver<v1::AuditRecord>) -> Option<Vec<v1::AuditRecord>> {
+    let mut batch = vec![records.recv().await?];
+    let end = tokio::time::Instant::now() + LINGER;
+    while batch.len() < BATCH {
+        match timeout_at(end, records.recv()).await {
+            Ok(Some(record)) => batch.push(record),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    Some(batch)
+}
+
+/// Calls until it is answered. A refusal means that the lease is lost; anything else may pass.
+pub(crate) async fn persist<F>(
+    killed: &CancellationToken,
+    mut call: impl FnMut() -> F,
+) -> Result<(), LeaseLost>
+where
+    F: Future<Output = Result<(), Status>>,
+{
+    let mut pause = Duration::from_millis(50);
+    loop {
+        let answer = tokio::select! {
+            answer = call() => answer,
+            () = killed.cancelled() => return Err(LeaseLost),
+        };
+        let Err(status) = answer else { return Ok(()) };
+        if matches!(status.code(), Code::FailedPrecondition | Code::NotFound | Code::InvalidArgument) {
+            tracing::warn!(code = ?status.code(), "a report was refused: {}", status.message());
+            return Err(LeaseLost);
+        }
+        tracing::debug!(code = ?status.code(), "a report was not taken, again: {}", status.message());
+        tokio::select! {
+            () = sleep(pause) => pause = (pause * 2).min(Duration::from_secs(2)),
+            () = killed.cancelled() => return Err(LeaseLost),
+        }
+    }
+}

@@ -1,13 +1,21 @@
 //! The configuration: its schema, its readers (TOML and the predecessor's properties), its secrets, and
 //! every path of an installation. The shipped default files lie beside the crate.
 
+mod check;
+pub mod defaults;
 pub mod home;
 pub mod job;
+pub mod keys;
+pub mod load;
+mod problem;
+mod raw;
 pub mod secret;
 pub mod sys;
 pub mod units;
 
+pub use check::is_job_name;
 pub use home::Home;
 pub use job::{Endpoint, JobConf};
+pub use load::{Checked, Problem};
 pub use secret::Secret;
 pub use sys::SysConf;

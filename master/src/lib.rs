@@ -3,6 +3,8 @@
 mod error;
 #[allow(dead_code, reason = "its callers are being built")]
 pub(crate) mod scan;
+#[allow(dead_code, reason = "its callers are being built")]
+mod split;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

@@ -1,18 +1,50 @@
 //! From a source to tasks: parallel, resumable listing that believes no listing it has not checked.
+//!
+//! Mode `Ranges`: listers walk key ranges (`ranges`, `lister`, `walk`), the committer cuts tasks and commits
+//! them with the positions. A listing out of order ends that: the round goes over to mode `Sorted`, one
+//! listing of everything, sorted on disk (`sorted`, `sort`), minus what is in tasks already. A key list
+//! (`lines`) takes the place of a listing.
 
-pub(crate) mod ledger;
-pub(crate) mod record;
-
+use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 
 use conf::JobConf;
 use storage::Source;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use ledger::{Ledger, Progress, ScanEnd, ScanError, ScanState};
+use crate::split::Limits;
+
+use committer::Committer;
+use context::{Context, Halt};
+use ledger::{Commit, Ledger, Progress, ScanEnd, ScanError, ScanMode, ScanState};
+use lister::{Lister, Segment};
+use ranges::Table;
+
+mod committer;
+mod context;
+mod keys;
+pub(crate) mod ledger;
+mod lines;
+mod lister;
+mod merge;
+mod order;
+mod ranges;
+pub(crate) mod record;
+mod sort;
+mod sorted;
+mod walk;
+
+/// Pages between listers and committer.
+const SEGMENTS: usize = 16;
+
+/// Lines of a key list that are looked at at the same time, for each of `scan_threads`.
+const LOOKS_EACH: usize = 4;
 
 /// Scans one round from `state` on, until everything is in tasks or `shutdown` is asked for. `existing` is
-/// the destination's listing, where it saves asking for each object.
+/// the destination's listing, where it saves asking for each object. A state that is done is given back.
 pub(crate) async fn run(
     job: &JobConf,
     source: Arc<dyn Source>,
@@ -22,6 +54,126 @@ pub(crate) async fn run(
     progress: Arc<Progress>,
     shutdown: CancellationToken,
 ) -> Result<ScanEnd, ScanError> {
-    let _ = (job, source, existing, state, ledger, progress, shutdown);
-    Err(ScanError::Internal("not built yet".into()))
+    if state.done {
+        return Ok(ScanEnd::Complete(state));
+    }
+    let context = Arc::new(Context::new(job, source, existing, progress, state.warnings.clone()));
+    let limits = Limits { count: job.task.object_count_limit as usize, bytes: job.task.object_size_limit };
+    let scan = Scan { job: job.clone(), context, ledger, limits, shutdown };
+    scan.run(state).await
 }
+
+struct Scan {
+    job: JobConf,
+    context: Arc<Context>,
+    ledger: Arc<dyn Ledger>,
+    limits: Limits,
+    shutdown: CancellationToken,
+}
+
+// === impl Scan ===
+
+impl Scan {
+    async fn run(&self, mut state: ScanState) -> Result<ScanEnd, ScanError> {
+        if let Some(path) = &self.job.source.key_list {
+            return ended(self.lines(path, state).await);
+        }
+        if state.mode == ScanMode::Ranges {
+            let (halt, after) = self.ranges(state).await?;
+            let Some(Halt::Disorder(how)) = halt else { return ended(Ok((halt, after))) };
+            state = self.disorder(after, &how).await?;
+        }
+        let (out, segments) = mpsc::channel(SEGMENTS);
+        let committer = self.committer(state, None);
+        let work = sorted::run(self.context.clone(), self.ledger.clone(), out);
+        ended(self.drive(committer, segments, async { work.await.err() }).await)
+    }
+
+    /// Mode `Ranges`, to its end.
+    async fn ranges(&self, state: ScanState) -> Result<(Option<Halt>, ScanState), ScanError> {
+        let table = Arc::new(Table::new(state.ranges.clone(), state.next_range));
+        let (out, segments) = mpsc::channel(SEGMENTS);
+        let lister = Lister { context: self.context.clone(), table: table.clone(), out };
+        let mut listers = JoinSet::new();
+        for _ in 0..self.job.task.scan_threads.max(1) {
+            listers.spawn(lister.clone().work());
+        }
+        listers.spawn(lister.discover(self.job.task.scan_depth));
+        let committer = self.committer(state, Some(table));
+        self.drive(committer, segments, supervise(listers)).await
+    }
+
+    /// A key list in place of a listing.
+    async fn lines(&self, path: &Path, state: ScanState) -> Result<(Option<Halt>, ScanState), ScanError> {
+        let (out, segments) = mpsc::channel(SEGMENTS);
+        let at_once = LOOKS_EACH * self.job.task.scan_threads as usize;
+        let work = lines::run(self.context.clone(), path, state.lines, at_once, out);
+        let committer = self.committer(state, None);
+        self.drive(committer, segments, async { work.await.err() }).await
+    }
+
+    fn committer(&self, state: ScanState, table: Option<Arc<Table>>) -> Committer {
+        Committer::new(self.context.clone(), self.ledger.clone(), table, self.limits, state)
+    }
+
+    /// Producers and committer side by side. What was found before a halt is committed.
+    async fn drive(
+        &self,
+        mut committer: Committer,
+        segments: mpsc::Receiver<Segment>,
+        work: impl Future<Output = Option<Halt>>,
+    ) -> Result<(Option<Halt>, ScanState), ScanError> {
+        let work = async {
+            match self.shutdown.run_until_cancelled(work).await {
+                Some(halt) => halt,
+                None => Some(Halt::Stopped),
+            }
+        };
+        let (halt, committed) = tokio::join!(work, committer.run(segments));
+        committed?;
+        let state = committer.finish(halt.is_none()).await?;
+        Ok((halt, state))
+    }
+
+    /// From here on the listing is sorted on disk.
+    async fn disorder(&self, mut state: ScanState, how: &str) -> Result<ScanState, ScanError> {
+        self.context.warnings.add(format!(
+            "the source does not list in key order ({how}); it is listed once more and sorted on disk"
+        ));
+        state.mode = ScanMode::Sorted;
+        state.ranges.clear();
+        state.warnings = self.context.warnings.all();
+        self.ledger.commit(Commit { tasks: Vec::new(), state: state.clone() }).await?;
+        Ok(state)
+    }
+}
+
+fn ended(end: Result<(Option<Halt>, ScanState), ScanError>) -> Result<ScanEnd, ScanError> {
+    let (halt, state) = end?;
+    match halt {
+        None => Ok(ScanEnd::Complete(state)),
+        Some(Halt::Stopped) => Ok(ScanEnd::Stopped),
+        Some(Halt::Failed(error)) => Err(error),
+        Some(Halt::Disorder(how)) => Err(ScanError::Internal(how)),
+    }
+}
+
+/// Until all listers are done, or one of them cannot go on: then the others end as well.
+async fn supervise(mut listers: JoinSet<Result<(), Halt>>) -> Option<Halt> {
+    let mut worst = None;
+    while let Some(end) = listers.join_next().await {
+        let halt = match end {
+            Ok(Ok(())) => continue,
+            Ok(Err(halt)) => halt,
+            Err(error) if error.is_cancelled() => continue,
+            Err(error) => Halt::Failed(ScanError::Internal(error.to_string())),
+        };
+        listers.abort_all();
+        // The first one counts: what comes after it is its consequence.
+        worst.get_or_insert(halt);
+    }
+    worst
+}
+
+#[cfg(test)]
+mod tests;

@@ -89,7 +89,11 @@ mod tests {
 
     fn entries(sizes: &[u64]) -> Vec<Entry> {
         let key = |i: usize| proto::ObjectKey::new(format!("{i:06}"));
-        sizes.iter().enumerate().map(|(i, size)| Entry { key: key(i), size: *size, ..Entry::default() }).collect()
+        sizes
+            .iter()
+            .enumerate()
+            .map(|(i, size)| Entry { key: key(i), size: *size, ..Entry::default() })
+            .collect()
     }
 
     fn split(limits: Limits, batches: &[Vec<Entry>]) -> Vec<Part> {

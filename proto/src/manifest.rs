@@ -39,6 +39,10 @@ pub struct Entry {
     pub existing: Existing,
 }
 
+/// The class of an object that a key list names and that could not be looked at when the list was read: size,
+/// time and ETag are not known. Whoever moves it asks the source first and records what it says.
+pub const CLASS_MISSING: &str = "missing";
+
 /// What is known of the destination's object of the same key.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Existing {

@@ -33,7 +33,12 @@ impl Alphabet {
     /// be told. `first <= at < end`.
     pub(crate) fn ratio(&self, first: &ObjectKey, at: &ObjectKey, end: &ObjectKey) -> f64 {
         let shared = common(first, end);
-        let value = |key| self.digits(key, shared, PRECISION).iter().rev().fold(0.0, |v, d| (v + f64::from(*d)) / self.base());
+        let value = |key| {
+            self.digits(key, shared, PRECISION)
+                .iter()
+                .rev()
+                .fold(0.0, |v, d| (v + f64::from(*d)) / self.base())
+        };
         let (first, at, end) = (value(first), value(at), value(end));
         if at > first { (end - at) / (at - first) } else { f64::INFINITY }
     }

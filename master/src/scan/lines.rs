@@ -1,0 +1,120 @@
+//! The scan of a key list: one key a line, each looked at to get its size, time and ETag.
+
+use std::future::ready;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use proto::ObjectKey;
+use proto::manifest::{CLASS_MISSING, Entry};
+use storage::{ErrorKind, ObjectMeta, retry};
+use tokio::fs::File;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::sync::mpsc;
+
+use super::context::{Context, Halt};
+use super::ledger::ScanError;
+use super::lister::Segment;
+
+/// Bytes of a line; a longer one is no key of any service.
+const LONGEST: usize = 64 << 10;
+
+/// One line of the list.
+struct Line {
+    number: u64,
+    /// None: there is nothing to move in it.
+    key: Option<ObjectKey>,
+}
+
+/// Sends an entry for each line after `done`, in the order of the file, looking at `at_once` of them at a time.
+pub(crate) async fn run(
+    context: Arc<Context>,
+    path: &Path,
+    done: u64,
+    at_once: usize,
+    out: mpsc::Sender<Segment>,
+) -> Result<(), Halt> {
+    let fails = |error| ScanError::File { path: path.to_owned(), error };
+    let input = BufReader::new(File::open(path).await.map_err(fails)?);
+    let lines = stream::unfold((input, 0), |(mut input, number)| async move {
+        let line = read_line(&mut input).await.transpose()?;
+        Some((line.map(|text| (number + 1, text)), (input, number + 1)))
+    });
+    let looked = lines
+        .filter(|line| ready(line.as_ref().map_or(true, |(number, _)| *number > done)))
+        .map(|line| async {
+            let (number, text) = line.map_err(fails)?;
+            look(&context, parse(&context, number, &text)).await
+        })
+        .buffered(at_once.max(1));
+    let mut looked = std::pin::pin!(looked);
+    while let Some(segment) = looked.next().await {
+        let segment = segment?;
+        let bytes = segment.entries.iter().map(|entry| entry.size).sum();
+        context.progress.add(segment.entries.len() as u64, bytes);
+        out.send(segment).await.map_err(|_| Halt::Stopped)?;
+    }
+    Ok(())
+}
+
+async fn read_line(input: &mut BufReader<File>) -> std::io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    if input.read_until(b'\n', &mut line).await? == 0 {
+        return Ok(None);
+    }
+    for end in [b'\n', b'\r'] {
+        line.pop_if(|last| *last == end);
+    }
+    Ok(Some(line))
+}
+
+fn parse(context: &Context, number: u64, line: &[u8]) -> Line {
+    let line = if number == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
+    let bad = |why: &str| {
+        context.warnings.add(format!("line {number} of the key list was left out: {why}"));
+        None
+    };
+    let key = match std::str::from_utf8(line) {
+        Ok("") => None,
+        _ if line.len() > LONGEST => bad("it is longer than any key"),
+        Ok(text) => Some(ObjectKey::from_line(text)),
+        Err(_) => bad("it is not UTF-8; write such bytes as %XX"),
+    };
+    Line { number, key }
+}
+
+/// One line, one segment: so a task never ends in the middle of one.
+async fn look(context: &Context, line: Line) -> Result<Segment, Halt> {
+    let mut segment = Segment { lines: line.number, ..Segment::default() };
+    let Some(key) = line.key else { return Ok(segment) };
+    let mut patience = context.patience();
+    let entry = loop {
+        match context.source.head(&key).await {
+            Ok(meta) => break known(key, meta),
+            Err(error) if error.kind() == ErrorKind::NotFound => break missing(key),
+            Err(error) => {
+                let systemic = retry::is_systemic(error.kind()) || error.kind() == ErrorKind::Unreachable;
+                if let Err(error) = patience.wait(error).await {
+                    if systemic {
+                        return Err(error.into());
+                    }
+                    // A failure of this object alone: the worker meets it again and records it.
+                    break missing(key);
+                }
+            }
+        }
+    };
+    if entry.class.as_deref() == Some(CLASS_MISSING) || context.filter.keeps(&entry) {
+        segment.entries.push(entry);
+    }
+    Ok(segment)
+}
+
+fn known(key: ObjectKey, meta: ObjectMeta) -> Entry {
+    let ObjectMeta { size, modified_ms, etag, class, .. } = meta;
+    Entry { key, size, modified_ms, etag, class, ..Entry::default() }
+}
+
+fn missing(key: ObjectKey) -> Entry {
+    Entry { key, class: Some(CLASS_MISSING.into()), ..Entry::default() }
+}

@@ -1,12 +1,15 @@
 //! The configuration: its schema, its readers (TOML and the predecessor's properties), its secrets, and
 //! every path of an installation. The shipped default files lie beside the crate.
 
+pub mod boot;
 mod check;
+mod convert;
 pub mod defaults;
 pub mod home;
 pub mod job;
 pub mod keys;
 pub mod load;
+pub mod ossimport;
 mod problem;
 mod raw;
 pub mod secret;

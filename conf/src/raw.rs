@@ -6,12 +6,15 @@ use std::collections::BTreeMap;
 use toml_edit::{Document, Item, TableLike};
 
 use crate::keys::{self, Schema};
+use crate::ossimport::fields;
 use crate::problem::Problems;
 
 /// The values of a file by section and key.
 #[derive(Debug, Default)]
 pub(crate) struct Raw {
     given: BTreeMap<(&'static str, &'static str), Given>,
+    /// Dotted key to the field of the predecessor's file that would set it.
+    aliases: BTreeMap<&'static str, &'static str>,
 }
 
 /// One value.
@@ -42,6 +45,16 @@ impl Raw {
 
     pub(crate) fn set(&mut self, section: &'static str, name: &'static str, given: Given) {
         self.given.insert((section, name), given);
+    }
+
+    /// In this file the dotted key is said by that field.
+    pub(crate) fn alias(&mut self, dotted: &'static str, field: &'static str) {
+        self.aliases.insert(dotted, field);
+    }
+
+    /// The field that would set the dotted key, in a file of the predecessor.
+    pub(crate) fn aliased(&self, dotted: &str) -> Option<&'static str> {
+        self.aliases.get(dotted).copied()
     }
 
     /// Every key that was given.
@@ -140,6 +153,12 @@ impl Reader<'_> {
             let near = keys::nearest(name, sections);
             let advice = near.map(|near| format!("; did you mean [{near}]?"));
             return format!("unknown section [{name}]{}", advice.unwrap_or_else(|| self.all_sections()));
+        }
+        if let Some(field) = fields::find(name).filter(|field| !field.becomes.is_empty()) {
+            return format!(
+                "unknown {what} `{name}`{place}: that is the predecessor's name; in TOML it is `{}`",
+                field.becomes
+            );
         }
         let elsewhere = self.schema.iter().find(|(_, keys)| keys.iter().any(|key| key.name == name));
         if let Some((other, _)) = elsewhere {

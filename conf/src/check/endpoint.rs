@@ -60,6 +60,16 @@ pub(super) fn check(read: &mut Reader<'_>, side: Side) -> Option<Endpoint> {
     if used("key_list") {
         end.key_list = read.path(section, "key_list");
     }
+    if kind == EndpointType::Http && end.key_list.is_none() && side == Side::Source {
+        read.missing(
+            section,
+            "key_list",
+            "the source has no list of URLs: add key_list = \"/...\" below [source]",
+        );
+    }
+    if kind == EndpointType::Http && side == Side::Destination {
+        read.bad(section, "type", "is \"http\", which can only be read: choose another destination");
+    }
     if side == Side::Destination && kind != EndpointType::Local {
         writing(read, &mut end);
     }
@@ -220,7 +230,7 @@ fn holds_bucket(read: &mut Reader<'_>, section: &str, end: &Endpoint, host: &Hos
         && !end.bucket.is_empty()
         && end.addressing != Addressing::Path
         && !host.is_plain()
-        && end.kind != EndpointType::Youpai
+        && !matches!(end.kind, EndpointType::Youpai | EndpointType::Qiniu | EndpointType::Azure)
     {
         let what = format!(
             "begins with the bucket ({}): write the address without it, {}://{rest}; if the host really has that name, add addressing = \"path\"",

@@ -52,6 +52,12 @@ impl Reader<'_> {
     /// An error about a key that was not given (or given empty).
     pub(super) fn missing(&mut self, section: &str, name: &str, message: &str) {
         let (line, said) = self.place(section, name);
+        if let Some(field) = self.raw.aliased(&keys::dotted(section, name)) {
+            let what = message.split(':').next().unwrap_or_default();
+            return self
+                .problems
+                .error(line, format!("`{field}` is missing or empty ({what}): add a line {field}=..."));
+        }
         let given = line.map(|_| format!("`{said}` is empty: ")).unwrap_or_default();
         self.problems.error(line, format!("{given}{message}"));
     }

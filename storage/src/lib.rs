@@ -6,6 +6,7 @@
 pub mod checksum;
 pub mod destination;
 pub mod error;
+pub mod local;
 #[cfg(feature = "fake")]
 pub mod memory;
 pub mod meta;

@@ -8,6 +8,7 @@ use conf::job::EndpointType;
 
 use crate::destination::Destination;
 use crate::error::{Error, ErrorKind, Op, Result};
+use crate::local::{LocalDestination, LocalSource};
 use crate::meter::Meter;
 use crate::source::Source;
 
@@ -22,14 +23,18 @@ pub struct Context {
 
 /// The endpoint as a source.
 pub fn source(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Source>> {
-    let _ = context;
-    Err(unsupported(endpoint.kind))
+    match endpoint.kind {
+        EndpointType::Local => Ok(Arc::new(LocalSource::new(endpoint, context))),
+        kind => Err(unsupported(kind)),
+    }
 }
 
 /// The endpoint as a destination.
 pub fn destination(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Destination>> {
-    let _ = context;
-    Err(unsupported(endpoint.kind))
+    match endpoint.kind {
+        EndpointType::Local => Ok(Arc::new(LocalDestination::new(endpoint, context))),
+        kind => Err(unsupported(kind)),
+    }
 }
 
 fn unsupported(kind: EndpointType) -> Error {

@@ -1,0 +1,128 @@
+//! The bytes of a file, and the proof that they are one version's: size and time before and after.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crc_fast::Digest;
+use futures::{StreamExt, stream};
+use nix::sys::stat::{FileStat, fstat};
+use proto::ObjectKey;
+
+use super::{At, CRC, modified_ms};
+use crate::error::{ErrorKind, Op, Result};
+use crate::meta::Version;
+use crate::meter::{Meter, RequestKind};
+use crate::source::Body;
+
+/// Up to here a file is read in one piece of work; larger ones in pieces of this size.
+pub(super) const PIECE: u64 = 1 << 20;
+
+/// A file of which a range is read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) file: File,
+    pub(super) path: PathBuf,
+    pub(super) key: ObjectKey,
+    pub(super) stat: FileStat,
+}
+
+/// `PreconditionFailed` when the file is not the version that was listed.
+pub(super) fn check_version(at: At<'_>, path: &Path, stat: &FileStat, version: &Version) -> Result<()> {
+    let same_time = version.modified_ms.is_none_or(|ms| ms == modified_ms(stat));
+    if stat.st_size as u64 == version.size && same_time {
+        return Ok(());
+    }
+    let text = format!(
+        "{} changed since it was listed: {} bytes then, {} now; modified {} then, {} now (Unix ms)",
+        path.display(),
+        version.size,
+        stat.st_size,
+        version.modified_ms.unwrap_or_default(),
+        modified_ms(stat),
+    );
+    Err(at.error(ErrorKind::PreconditionFailed, text))
+}
+
+impl Reading {
+    /// The next bytes. With the last ones the file must still be what it was.
+    pub(super) fn piece(&self, from: u64, len: u64, is_last: bool) -> Result<Bytes> {
+        let at = At::key(Op::Get, &self.key);
+        let mut bytes = vec![0; len as usize];
+        self.file.read_exact_at(&mut bytes, from).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => self.changed(at),
+            _ => at.io(&error, &self.path),
+        })?;
+        if is_last {
+            let now = fstat(&self.file).map_err(|errno| at.system(errno, &self.path))?;
+            let version = |stat: &FileStat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
+            if version(&now) != version(&self.stat) {
+                return Err(self.changed(at));
+            }
+        }
+        Ok(bytes.into())
+    }
+
+    fn changed(&self, at: At<'_>) -> crate::error::Error {
+        let text = format!("{} changed while it was read", self.path.display());
+        at.error(ErrorKind::PreconditionFailed, text)
+    }
+}
+
+/// One piece that was read already.
+pub(super) fn whole(bytes: Bytes, meter: Meter) -> Body {
+    if bytes.is_empty() {
+        return stream::empty().boxed();
+    }
+    stream::once(async move {
+        meter.bytes_read(bytes.len()).await;
+        Ok(bytes)
+    })
+    .boxed()
+}
+
+/// Piece after piece, each read when it is asked for.
+pub(super) fn pieces(reading: Reading, range: std::ops::Range<u64>, meter: Meter) -> Body {
+    let state = Some((Arc::new(reading), range));
+    stream::unfold((state, meter), |(state, meter)| async move {
+        let (reading, range) = state?;
+        let len = PIECE.min(range.end - range.start);
+        if len == 0 {
+            return None;
+        }
+        let next = range.start + len..range.end;
+        meter.bytes_read(len as usize).await;
+        let (from, is_last, file) = (range.start, next.is_empty(), reading.clone());
+        let at = At::key(Op::Get, &reading.key);
+        let read = at.blocking(move || file.piece(from, len, is_last)).await;
+        if read.is_err() {
+            meter.failed(RequestKind::Get, false);
+        }
+        let state = read.is_ok().then_some((reading, next));
+        Some((read, (state, meter)))
+    })
+    .boxed()
+}
+
+/// Reads `size` bytes back and hashes them; fewer when the file ends before.
+pub(super) fn hash(file: &File, from: u64, size: u64) -> std::io::Result<u64> {
+    let mut digest = Digest::new(CRC);
+    let mut buffer = vec![0; size.min(256 << 10) as usize];
+    let mut done = 0;
+    while done < size {
+        let want = (size - done).min(buffer.len() as u64) as usize;
+        let Some(slice) = buffer.get_mut(..want) else { break };
+        match file.read_at(slice, from + done) {
+            Ok(0) => break,
+            Ok(n) => {
+                digest.update(slice.get(..n).unwrap_or_default());
+                done += n as u64;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(digest.finalize())
+}

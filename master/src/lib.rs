@@ -20,6 +20,8 @@ pub struct Options {
     pub listener: TcpListener,
     /// What every caller has to show.
     pub token: proto::channel::Token,
+    /// Only answer from the state: start no scan and no round.
+    pub dormant: bool,
 }
 
 /// Opens the state, recovers, serves until `shutdown`, and returns after a graceful drain.

@@ -1,12 +1,15 @@
 //! Pulls leased tasks, moves their objects, proves them, reports. Stateless but for what is in flight.
 
 pub(crate) mod agent;
+pub(crate) mod appetite;
 pub(crate) mod budget;
 pub(crate) mod concurrency;
 pub(crate) mod copy;
 pub(crate) mod error;
+pub(crate) mod heartbeat;
 pub(crate) mod jobs;
 pub(crate) mod outbox;
+pub(crate) mod ready;
 pub(crate) mod skip;
 pub(crate) mod task;
 pub(crate) mod verify;

@@ -13,6 +13,7 @@ use proto::v1::settlement::Result as Settled;
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::copy::{LeaseLost, Moved, Mover, SaveUpload};
 use crate::outbox::{self, Reports};
@@ -55,9 +56,9 @@ pub(crate) struct Task {
     pub(crate) stop: CancellationToken,
     /// The lease is lost: drop everything.
     pub(crate) killed: CancellationToken,
-    /// Entries that are not started yet.
-    pub(crate) waiting: Arc<AtomicUsize>,
-    /// Told whenever `waiting` falls.
+    /// Entries that have not ended.
+    pub(crate) left: Arc<AtomicUsize>,
+    /// Told whenever `left` falls.
     pub(crate) hungry: Arc<Notify>,
 }
 
@@ -70,8 +71,8 @@ enum End {
     Lost,
 }
 
-/// Runs a task to its settlement.
-pub(crate) async fn run(task: Task) {
+/// Runs a task to its settlement. Answers how it was settled; `None`: the lease was lost.
+pub(crate) async fn run(task: Task) -> Option<Settled> {
     let (sender, receiver) = outbox::channel();
     let (end, delivered) = tokio::join!(task.move_all(sender), async {
         let delivered = outbox::deliver(receiver, &task.task, &*task.reports, &task.killed).await;
@@ -79,12 +80,13 @@ pub(crate) async fn run(task: Task) {
             task.killed.cancel();
         }
         delivered
-    },);
-    task.waiting.store(0, Ordering::Relaxed);
+    });
+    task.left.store(0, Ordering::Relaxed);
     task.hungry.notify_one();
     let (result, reason) = match (end, delivered) {
         (End::Lost, _) | (_, Err(LeaseLost)) => {
-            return tracing::warn!("the lease is lost, the task is dropped");
+            tracing::warn!("the lease is lost, the task is dropped");
+            return None;
         }
         (End::Finished, Ok(())) => (Settled::Finished, String::new()),
         (End::Returned, Ok(())) => (Settled::Returned, String::new()),
@@ -92,9 +94,9 @@ pub(crate) async fn run(task: Task) {
         (End::Aborted(reason), Ok(())) => (Settled::Aborted, reason),
     };
     let settlement = v1::Settlement { task: Some(task.task.clone()), result: result.into(), reason };
-    if outbox::persist(&task.killed, || task.reports.settle(settlement.clone())).await.is_ok() {
-        tracing::debug!(?result, "settled");
-    }
+    outbox::persist(&task.killed, || task.reports.settle(settlement.clone())).await.ok()?;
+    tracing::debug!(?result, "settled");
+    Some(result)
 }
 
 /// What is being moved, by the id of its future.
@@ -105,17 +107,30 @@ struct InFlight {
 }
 
 impl Task {
-    /// Every entry that is not recorded. The sender is dropped at the end: the outbox then flushes.
+    /// Every entry that is not recorded. The sender is dropped at the end: the outbox then flushes. Nothing
+    /// moves any more when this has ended.
     async fn move_all(&self, sender: outbox::Sender) -> End {
-        let mut todo = (0..self.entries.len() as u32).filter(|index| !self.is_recorded(*index)).peekable();
         let mut flight = InFlight::default();
+        let mut end = self.move_entries(&mut flight, &sender).await;
+        // What arrived in the meantime is recorded, whatever it was that ended the task.
+        while let (false, Some(joined)) = (matches!(end, End::Lost), flight.set.try_join_next_with_id()) {
+            if let Some(End::Lost) = self.settle_one(joined, &mut flight, &sender).await {
+                end = End::Lost;
+            }
+        }
+        flight.set.shutdown().await;
+        end
+    }
+
+    async fn move_entries(&self, flight: &mut InFlight, sender: &outbox::Sender) -> End {
+        let mut todo = (0..self.entries.len() as u32).filter(|index| !self.is_recorded(*index)).peekable();
         loop {
             while todo.peek().is_some()
                 && flight.set.len() < self.mover.concurrency().max(1)
                 && !self.stop.is_cancelled()
             {
                 let Some(index) = todo.next() else { break };
-                self.start(index, &mut flight);
+                self.start(index, flight);
             }
             if flight.set.is_empty() {
                 return if todo.peek().is_none() { End::Finished } else { End::Returned };
@@ -125,7 +140,8 @@ impl Task {
                 () = self.killed.cancelled() => return End::Lost,
                 () = self.stop.cancelled() => return self.drain(flight, sender, todo.peek().is_none()).await,
             };
-            if let Some(end) = self.settle_one(joined, &mut flight, &sender).await {
+            let Some(joined) = joined else { continue };
+            if let Some(end) = self.settle_one(joined, flight, sender).await {
                 return end;
             }
         }
@@ -140,23 +156,21 @@ impl Task {
         let resume = self.uploads.iter().find(|upload| upload.index == index && !upload.finished).cloned();
         let saver =
             Saver { task: self.task.clone(), reports: self.reports.clone(), killed: self.killed.clone() };
-        let handle = flight.set.spawn(async move {
+        let moved = async move {
             match entries.get(index as usize) {
                 Some(entry) => (index, mover.move_object(index, entry, resume, &saver).await),
                 None => (index, Moved::Abort { reason: "the manifest has no such entry".into() }),
             }
-        });
+        };
+        let handle = flight.set.spawn(moved.in_current_span());
         flight.indexes.insert(handle.id(), index);
-        let _ = self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
-        self.hungry.notify_one();
     }
 
     /// After the stop: what is in flight may end within the grace.
-    async fn drain(&self, mut flight: InFlight, sender: outbox::Sender, all_started: bool) -> End {
+    async fn drain(&self, flight: &mut InFlight, sender: &outbox::Sender, all_started: bool) -> End {
         let drain = async {
-            while !flight.set.is_empty() {
-                let joined = flight.set.join_next_with_id().await;
-                if let Some(end) = self.settle_one(joined, &mut flight, &sender).await {
+            while let Some(joined) = flight.set.join_next_with_id().await {
+                if let Some(end) = self.settle_one(joined, flight, sender).await {
                     return end;
                 }
             }
@@ -171,11 +185,13 @@ impl Task {
     /// Takes one result; `Some` ends the task.
     async fn settle_one(
         &self,
-        joined: Option<Result<(Id, (u32, Moved)), JoinError>>,
+        joined: Result<(Id, (u32, Moved)), JoinError>,
         flight: &mut InFlight,
         sender: &outbox::Sender,
     ) -> Option<End> {
-        let record = match joined? {
+        let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        self.hungry.notify_one();
+        let record = match joined {
             Ok((id, (_, moved))) => {
                 flight.indexes.remove(&id);
                 match moved {

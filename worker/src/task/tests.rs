@@ -81,7 +81,7 @@ fn task(master: &Arc<Master>, behaviour: Behaviour) -> Task {
         reports: master.clone(),
         stop,
         killed: CancellationToken::new(),
-        waiting: Arc::default(),
+        left: Arc::new(AtomicUsize::new(2_500)),
         hungry: Arc::default(),
     }
 }
@@ -167,4 +167,76 @@ async fn a_suspension_is_settled_with_its_reason_after_the_records_before_it() {
     let settled = master.settled.lock().unwrap();
     assert_eq!(settled[0].result(), Settled::Suspended);
     assert_eq!(settled[0].reason, "the bucket is gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_master_is_away_objects_wait_instead_of_piling_up() {
+    let master = Arc::<Master>::default();
+    *master.answers.lock().unwrap() = vec![Status::unavailable("away"); 100_000];
+    let mut task = task(&master, good);
+    let entry = |i: u32| Entry { key: ObjectKey::new(format!("k{i}")), ..Entry::default() };
+    task.entries = Arc::new((0..50_000).map(entry).collect());
+    task.left = Arc::new(AtomicUsize::new(50_000));
+    let (left, killed) = (task.left.clone(), task.killed.clone());
+    let run = tokio::spawn(run(task));
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let ended = 50_000 - left.load(Ordering::Relaxed);
+    assert!(ended < 6_000, "{ended} records are held in memory");
+    killed.cancel();
+    assert_eq!(run.await.unwrap(), None);
+    assert!(indexes(&master).is_empty() && results(&master).is_empty());
+}
+
+/// Moves that end only when they are told to, and count those that still run.
+struct Slow {
+    running: Arc<AtomicUsize>,
+    end: CancellationToken,
+    started: Arc<Notify>,
+}
+
+struct Running(Arc<AtomicUsize>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl MoveObject for Slow {
+    async fn move_object(&self, index: u32, _: &Entry, _: Option<v1::Upload>, _: &dyn SaveUpload) -> Moved {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        let _running = Running(self.running.clone());
+        self.started.notify_one();
+        if index == 0 {
+            self.end.cancelled().await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+        Moved::Recorded(Box::new(v1::AuditRecord { index, ..v1::AuditRecord::default() }))
+    }
+
+    fn concurrency(&self) -> usize {
+        3
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_grace_nothing_moves_any_more_and_what_ended_is_recorded() {
+    let master = Arc::<Master>::default();
+    let (running, end) = (Arc::<AtomicUsize>::default(), CancellationToken::new());
+    let started = Arc::<Notify>::default();
+    let mut task = task(&master, good);
+    task.mover = Arc::new(Slow { running: running.clone(), end: end.clone(), started: started.clone() });
+    let stop = task.stop.clone();
+    let run = tokio::spawn(run(task));
+    while running.load(Ordering::Relaxed) < 3 {
+        started.notified().await;
+    }
+    stop.cancel();
+    end.cancel();
+    assert_eq!(run.await.unwrap(), Some(Settled::Returned));
+    assert_eq!(running.load(Ordering::Relaxed), 0);
+    assert_eq!(indexes(&master), [0]);
+    assert_eq!(results(&master), [Settled::Returned]);
 }

@@ -1,0 +1,128 @@
+//! The heartbeat: names what is held, brings live figures, and heeds what the tracker answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::v1;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use crate::WorkerError;
+use crate::agent::Agent;
+use crate::jobs::lower;
+
+/// Of this process, at the last heartbeat.
+#[derive(Debug, Default)]
+pub(crate) struct Usage {
+    ticks: u64,
+    at: Option<Instant>,
+}
+
+impl Agent {
+    /// Keeps leases alive until `left`.
+    pub(crate) async fn heartbeat(
+        self: Arc<Self>,
+        mut terms: v1::RegisterReply,
+        left: CancellationToken,
+    ) -> Result<(), WorkerError> {
+        let mut good = Instant::now();
+        loop {
+            tokio::select! {
+                () = sleep(Duration::from_millis(terms.renew_ms.max(10))) => {}
+                () = left.cancelled() => break,
+            }
+            let sent = Instant::now();
+            let lease = Duration::from_millis(terms.lease_ms);
+            // Well below the lease, so that one lost call does not cost it.
+            match timeout((lease / 4).max(Duration::from_millis(500)), self.renew(false)).await {
+                Ok(Ok(reply)) => {
+                    // The tracker may have counted from the moment at which it was sent.
+                    good = sent;
+                    let registered = reply.registered;
+                    self.heed(reply);
+                    if !registered {
+                        match self.register(&left).await? {
+                            Some(again) => terms = again,
+                            None => break,
+                        }
+                    }
+                }
+                Ok(Err(_)) | Err(_) if good.elapsed() >= lease => {
+                    // Nobody vouches for these leases any more: others may hold the tasks by now.
+                    for held in self.held().values() {
+                        held.killed.cancel();
+                    }
+                }
+                Ok(Err(_)) | Err(_) => {}
+            }
+        }
+        let _ = timeout(Duration::from_secs(2), self.renew(true)).await;
+        Ok(())
+    }
+
+    /// One more heartbeat now, for its answer. When none comes, the next one brings it.
+    pub(crate) async fn beat(&self) {
+        if let Ok(Ok(reply)) = timeout(Duration::from_secs(2), self.renew(false)).await {
+            self.heed(reply);
+        }
+    }
+
+    async fn renew(&self, leaving: bool) -> Result<v1::RenewReply, Status> {
+        let held: Vec<v1::TaskRef> = self.held().values().map(|held| held.task.clone()).collect();
+        let request = v1::RenewRequest { stat: Some(self.stat()), held, leaving };
+        self.tracker.clone().renew(request).await.map(tonic::Response::into_inner)
+    }
+
+    fn heed(&self, reply: v1::RenewReply) {
+        let held = self.held();
+        for task in &reply.lost {
+            if let Some(held) = held.get(&task.fence) {
+                held.killed.cancel();
+            }
+        }
+        for task in &reply.stopping {
+            if let Some(held) = held.get(&task.fence) {
+                held.stop.cancel();
+            }
+        }
+        drop(held);
+        let cluster = reply.limits.unwrap_or_default();
+        let limits = v1::Limits {
+            bytes_per_s: lower(cluster.bytes_per_s, self.worker_limits.bytes_per_s),
+            requests_per_s: lower(cluster.requests_per_s, self.worker_limits.requests_per_s),
+        };
+        self.jobs.limit(limits, &reply.jobs);
+    }
+
+    fn stat(&self) -> v1::WorkerStat {
+        let (cpu_share, memory_bytes) = self.usage().unwrap_or_default();
+        v1::WorkerStat {
+            worker: self.id.clone(),
+            host: self.name.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            slots: self.slots,
+            leases: self.held().len() as u32,
+            last_seen_ms: jiff::Timestamp::now().as_millisecond(),
+            cpu_share,
+            memory_bytes,
+            activity: self.jobs.activity(),
+        }
+    }
+
+    /// Share of one core since the last call, and resident bytes, from `/proc/self/stat` (proc(5)).
+    fn usage(&self) -> Option<(f64, u64)> {
+        let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+        let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+        let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
+        let (ticks, pages) = (number(11)? + number(12)?, number(21)?);
+        let mut before = self.process.lock().unwrap_or_else(|poison| poison.into_inner());
+        let now = Instant::now();
+        let seconds = before.at.map_or(0.0, |at| now.duration_since(at).as_secs_f64());
+        // 100 ticks a second and pages of 4 KiB on every Linux that we build for.
+        let share =
+            if seconds > 0.0 { ticks.saturating_sub(before.ticks) as f64 / 100.0 / seconds } else { 0.0 };
+        *before = Usage { ticks, at: Some(now) };
+        Some((share, pages * 4096))
+    }
+}

@@ -3,32 +3,96 @@
 //! Relies on the adapters of `storage` alone. The task loop hands over one manifest entry after the other
 //! and gets back what to record; it knows nothing of requests, parts or retries.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
+use conf::job::JobKind;
 use conf::{JobConf, SysConf};
-use proto::manifest::Entry;
-use proto::v1;
+use proto::manifest::{Entry, Existing};
+use proto::{ObjectErrorCode, Proof, v1};
 use storage::meter::RateLimits;
 use storage::open::Context;
-use storage::{Destination, Meter, Source};
+use storage::{Destination, Error, ErrorKind, Meter, ObjectMeta, Source};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use crate::breaker::{Breaker, Ends, Judgement};
+use crate::budget::Budget;
+use crate::concurrency::{Gate, Slot};
+use crate::outcome::{self, Record};
+use crate::skip::{Standing, may_skip};
+use crate::trip::{Done, Failure, Tally, Trip};
+
+/// The class of entries that a key list names and the source does not have.
+const MISSING: &str = "missing";
+/// The class of links inside a bucket, whatever its letter case.
+const SYMLINK: &str = "symlink";
 
 /// What all jobs of one worker share.
 #[derive(Debug)]
 pub(crate) struct Engine {
+    pub(crate) budget: Budget,
     name: String,
-    task_threads: u32,
+    task_threads: usize,
+    slots: Arc<Semaphore>,
 }
 
 /// Both ends of one job, opened. Shared by all of its tasks.
-#[derive(Debug)]
 pub(crate) struct Mover {
-    job: JobConf,
-    engine: Arc<Engine>,
+    pub(crate) job: JobConf,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) destination: Arc<dyn Destination>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) breaker: Breaker,
+    pub(crate) waits: Waits,
+    /// Questions to the destination that brought no checksum.
+    pub(crate) fruitless_heads: AtomicU32,
+    standing: OnceLock<Arc<dyn Source>>,
     limits: Arc<RateLimits>,
-    source: Arc<dyn Source>,
-    destination: Arc<dyn Destination>,
+    meters: Meters,
+    in_flight_objects: AtomicU64,
+    in_flight_bytes: AtomicU64,
 }
+
+/// Time that all objects together waited, in microseconds.
+#[derive(Debug, Default)]
+pub(crate) struct Waits {
+    /// For the source's answers and bytes.
+    pub(crate) source: AtomicU64,
+    /// For the destination to take bytes.
+    pub(crate) destination: AtomicU64,
+    /// Because a service asked for it.
+    pub(crate) throttled: AtomicU64,
+}
+
+/// What both ends cost. The destination has a second one for what is read from it, so that bytes written and
+/// bytes read back do not mix.
+#[derive(Debug)]
+struct Meters {
+    source: Meter,
+    destination: Meter,
+    standing: Meter,
+}
+
+/// The right to have one object, or one further part, in flight.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    _slot: Slot,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Bytes of an unfinished object that are already written; counted as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Flight<'a> {
+    mover: &'a Mover,
+    bytes: AtomicU64,
+}
+
+/// One object that is under way.
+struct UnderWay<'a>(&'a AtomicU64);
 
 /// What became of one object.
 #[derive(Debug)]
@@ -65,7 +129,13 @@ pub(crate) trait SaveUpload: Send + Sync {
 impl Engine {
     /// For the worker `name`.
     pub(crate) fn new(conf: &SysConf, name: &str) -> Self {
-        Engine { name: name.to_owned(), task_threads: conf.task_threads }
+        let task_threads = (conf.task_threads as usize).clamp(1, Semaphore::MAX_PERMITS);
+        Engine {
+            budget: Budget::new(conf.memory_limit),
+            name: name.to_owned(),
+            task_threads,
+            slots: Arc::new(Semaphore::new(task_threads)),
+        }
     }
 }
 
@@ -73,12 +143,38 @@ impl Engine {
 
 impl Mover {
     /// Opens both ends of a job. Sends no request.
-    pub(crate) fn open(job: JobConf, engine: Arc<Engine>) -> Result<Self, storage::Error> {
+    pub(crate) fn open(job: JobConf, engine: Arc<Engine>) -> Result<Self, Error> {
         let limits = Arc::<RateLimits>::default();
-        let context = || Context { meter: Meter::new(limits.clone()), timeout: job.transfer.timeout };
-        let source = storage::open::source(&job.source, &context())?;
-        let destination = storage::open::destination(&job.destination, &context())?;
-        Ok(Mover { job, engine, limits, source, destination })
+        let meters = Meters::new(&limits);
+        let context = |meter: &Meter| Context { meter: meter.clone(), timeout: job.transfer.timeout };
+        let source = storage::open::source(&job.source, &context(&meters.source))?;
+        let destination = storage::open::destination(&job.destination, &context(&meters.destination))?;
+        Ok(Mover::between(job, engine, source, destination, limits, meters))
+    }
+
+    fn between(
+        job: JobConf,
+        engine: Arc<Engine>,
+        source: Arc<dyn Source>,
+        destination: Arc<dyn Destination>,
+        limits: Arc<RateLimits>,
+        meters: Meters,
+    ) -> Self {
+        Mover {
+            gate: Gate::new(engine.task_threads),
+            job,
+            engine,
+            source,
+            destination,
+            breaker: Breaker::default(),
+            waits: Waits::default(),
+            fruitless_heads: AtomicU32::new(0),
+            standing: OnceLock::new(),
+            limits,
+            meters,
+            in_flight_objects: AtomicU64::new(0),
+            in_flight_bytes: AtomicU64::new(0),
+        }
     }
 
     /// Moves one object of a task and proves it; `index` is its place in the manifest. Waits for its slot
@@ -94,8 +190,53 @@ impl Mover {
         resume: Option<v1::Upload>,
         saver: &dyn SaveUpload,
     ) -> Moved {
-        let _ = (index, entry, resume, saver, &self.job, &self.source, &self.destination, &self.engine.name);
-        Moved::Abort { reason: "not built yet".into() }
+        let tally = Tally::default();
+        tally.set_upload(resume.filter(|upload| !upload.finished));
+        if let Some(reason) = self.breaker.open() {
+            return Moved::Suspend { reason };
+        }
+        let mut begun = Instant::now();
+        let trip = Trip { mover: self, index, entry, saver, tally: &tally };
+        let ended = match self.refused(entry) {
+            Some(refused) => Err(refused),
+            None => {
+                let _pass = self.enter().await;
+                let _under_way = UnderWay::new(&self.in_flight_objects);
+                begun = Instant::now();
+                self.settle(&trip).await
+            }
+        };
+        let record = Record {
+            index,
+            entry,
+            attempts: tally.attempts(),
+            took: begun.elapsed(),
+            worker: &self.engine.name,
+            destination: &self.job.destination,
+        };
+        let failure = match ended {
+            Ok(done) => return Moved::Recorded(record.done(done)),
+            Err(failure) => failure,
+        };
+        let (code, text) = match failure {
+            Failure::LeaseLost => return Moved::LeaseLost,
+            Failure::Suspended(reason) => return Moved::Suspend { reason },
+            Failure::Object { code, text } => (code, text),
+            Failure::Storage { side, error } => {
+                if self.job.transfer.abort_on_unknown_error && outcome::is_unknown(error.kind()) {
+                    return Moved::Abort { reason: outcome::text(&error) };
+                }
+                (outcome::code(side, &error), outcome::text(&error))
+            }
+        };
+        if code == ObjectErrorCode::Internal && self.job.transfer.abort_on_unknown_error {
+            return Moved::Abort { reason: text };
+        }
+        if trip.throw_away().await.is_err() {
+            return Moved::LeaseLost;
+        }
+        tracing::info!(key = %entry.key, code = code.name(), text, "object failed");
+        Moved::Recorded(record.failed(code, text))
     }
 
     /// The ceilings of this job on this worker; change them while it runs.
@@ -105,11 +246,227 @@ impl Mover {
 
     /// Live figures for the heartbeat.
     pub(crate) fn activity(&self, job: &str) -> v1::JobActivity {
-        v1::JobActivity { job: job.to_owned(), ..v1::JobActivity::default() }
+        let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        v1::JobActivity {
+            job: job.to_owned(),
+            bytes_read: self.meters.source.bytes(),
+            bytes_written: self.meters.destination.bytes(),
+            in_flight_objects: load(&self.in_flight_objects),
+            in_flight_bytes: load(&self.in_flight_bytes),
+            requests: self.meters.requests(),
+            wait_source_us: load(&self.waits.source),
+            wait_destination_us: load(&self.waits.destination),
+            wait_limit_us: self.limits.waited_us(),
+            wait_throttled_us: load(&self.waits.throttled),
+            wait_memory_us: self.engine.budget.waited_us(),
+            concurrency: self.gate.limit() as u64,
+        }
     }
 
     /// Objects that may be in flight now: start about as many `move_object` as this, and a few more.
     pub(crate) fn concurrency(&self) -> usize {
-        self.engine.task_threads as usize
+        self.gate.limit()
+    }
+
+    /// Waits until one more object or part may be in flight: for this job, and for the worker.
+    pub(crate) async fn enter(&self) -> Pass {
+        let slot = self.gate.enter().await;
+        // The semaphore is never closed, so there is always a permit in the end.
+        let permit = self.engine.slots.clone().acquire_owned().await.ok();
+        Pass { _slot: slot, _permit: permit }
+    }
+
+    /// The destination, to look at and read what stands there. Opened when it is needed first.
+    pub(crate) fn standing(&self) -> Result<Arc<dyn Source>, Error> {
+        if let Some(standing) = self.standing.get() {
+            return Ok(standing.clone());
+        }
+        let context = Context { meter: self.meters.standing.clone(), timeout: self.job.transfer.timeout };
+        let standing = storage::open::source(&self.job.destination, &context)?;
+        Ok(self.standing.get_or_init(|| standing).clone())
+    }
+
+    /// Counts the written bytes of one unfinished object.
+    pub(crate) fn flight(&self) -> Flight<'_> {
+        Flight { mover: self, bytes: AtomicU64::new(0) }
+    }
+
+    /// What fails without any request.
+    fn refused(&self, entry: &Entry) -> Option<Failure> {
+        if entry.class.as_deref() == Some(MISSING) {
+            let text = "the key list names it, and the source does not have it".to_owned();
+            return Some(Failure::Object { code: ObjectErrorCode::SourceGone, text });
+        }
+        if entry.key.to_str().is_none() {
+            let text =
+                "its name is not UTF-8, and object stores hold no other names. Rename it at the source.";
+            return Some(Failure::Object { code: ObjectErrorCode::InvalidName, text: text.to_owned() });
+        }
+        let error = self.destination.limits().check_name(&entry.key).err()?;
+        Some(Failure::Object { code: ObjectErrorCode::InvalidName, text: outcome::text(&error) })
+    }
+
+    /// Moves the object; asks what a failure means before it counts as the object's own.
+    async fn settle(&self, trip: &Trip<'_>) -> Result<Done, Failure> {
+        let mut again = true;
+        loop {
+            let failure = match Box::pin(self.go(trip)).await {
+                Ok(done) => return Ok(done),
+                Err(failure) => failure,
+            };
+            let Failure::Storage { side, error } = failure else { return Err(failure) };
+            let ends = Ends {
+                source: (&self.job.source, &*self.source),
+                destination: (&self.job.destination, &*self.destination),
+                timeout: self.job.transfer.timeout,
+            };
+            match self.breaker.judge(side, &error, ends).await {
+                Judgement::Suspend(reason) => return Err(Failure::Suspended(reason)),
+                Judgement::Again if again => {
+                    again = false;
+                    trip.tally.again();
+                }
+                Judgement::Again | Judgement::Object => return Err(Failure::Storage { side, error }),
+            }
+        }
+    }
+
+    async fn go(&self, trip: &Trip<'_>) -> Result<Done, Failure> {
+        if self.job.kind == JobKind::Audit {
+            return trip.audit().await;
+        }
+        let target;
+        let linked = trip.entry.class.as_deref().is_some_and(|class| class.eq_ignore_ascii_case(SYMLINK));
+        let trip = if linked {
+            target = as_listed(trip.entry, trip.head_source().await?);
+            Trip { entry: &target, ..*trip }
+        } else {
+            *trip
+        };
+        if let Some(done) = self.already_there(&trip).await? {
+            return Ok(done);
+        }
+        let size = trip.entry.size;
+        let limits = self.destination.limits();
+        let whole =
+            self.job.transfer.multipart_threshold.min(self.engine.budget.size()).min(limits.single_put);
+        let single = limits.parts <= 1 || (size <= whole && trip.tally.upload().is_none());
+        let mut done = if single || size == 0 { trip.move_small().await? } else { trip.move_large().await? };
+        if linked {
+            done.notes.push("a symbolic link at the source: the content of its target was moved".to_owned());
+        }
+        Ok(done)
+    }
+
+    /// With `skip_existing`: what the destination has is left alone.
+    async fn already_there(&self, trip: &Trip<'_>) -> Result<Option<Done>, Failure> {
+        if !self.job.transfer.skip_existing {
+            return Ok(None);
+        }
+        let standing = match &trip.entry.existing {
+            Existing::Absent => return Ok(None),
+            Existing::Present { size, modified_ms, etag } => {
+                Standing { size: *size, modified_ms: *modified_ms, etag: etag.clone(), stored_ms: None }
+            }
+            Existing::Unknown => match trip.head_destination().await {
+                Ok(meta) => Standing::from(&meta),
+                // Where there is no right to list, an object that is absent is refused: write it.
+                Err(Failure::Storage { error, .. })
+                    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AccessDenied) =>
+                {
+                    return Ok(None);
+                }
+                Err(failure) => return Err(failure),
+            },
+        };
+        let skipped = |note: &str| Done {
+            size: trip.entry.size,
+            proof: Proof::Existing,
+            value: String::new(),
+            source_proved: false,
+            notes: vec![note.to_owned()],
+            skipped: true,
+        };
+        Ok(may_skip(trip.entry, &standing).map(skipped))
     }
 }
+
+/// The entry as a listing would show the object that was looked at.
+fn as_listed(entry: &Entry, meta: ObjectMeta) -> Entry {
+    Entry { size: meta.size, modified_ms: meta.modified_ms, etag: meta.etag, ..entry.clone() }
+}
+
+impl fmt::Debug for Mover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mover").field("job", &self.job.name).finish_non_exhaustive()
+    }
+}
+
+// === impl Meters ===
+
+impl Meters {
+    fn new(limits: &Arc<RateLimits>) -> Self {
+        let meter = || Meter::new(limits.clone());
+        Meters { source: meter(), destination: meter(), standing: meter() }
+    }
+
+    /// One line for each side and kind.
+    fn requests(&self) -> Vec<v1::RequestCount> {
+        let mut lines: Vec<v1::RequestCount> = Vec::new();
+        let sides =
+            [("source", &self.source), ("destination", &self.destination), ("destination", &self.standing)];
+        for (side, meter) in sides {
+            for count in meter.counts() {
+                let kind = count.kind.name();
+                let known = lines.iter().position(|line| line.side == side && line.kind == kind);
+                let at = known.unwrap_or_else(|| {
+                    lines.push(v1::RequestCount {
+                        side: side.to_owned(),
+                        kind: kind.to_owned(),
+                        ..v1::RequestCount::default()
+                    });
+                    lines.len() - 1
+                });
+                if let Some(line) = lines.get_mut(at) {
+                    line.count += count.requests;
+                    line.errors += count.errors;
+                    line.throttled += count.throttled;
+                }
+            }
+        }
+        lines
+    }
+}
+
+// === impl Flight, UnderWay ===
+
+impl Flight<'_> {
+    /// So many more are written.
+    pub(crate) fn add(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.mover.in_flight_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        self.mover.in_flight_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl<'a> UnderWay<'a> {
+    fn new(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        UnderWay(count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

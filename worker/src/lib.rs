@@ -2,16 +2,24 @@
 
 pub(crate) mod agent;
 pub(crate) mod appetite;
+pub(crate) mod audit;
+pub(crate) mod breaker;
 pub(crate) mod budget;
 pub(crate) mod concurrency;
 pub(crate) mod copy;
 pub(crate) mod error;
 pub(crate) mod heartbeat;
 pub(crate) mod jobs;
+pub(crate) mod multipart;
 pub(crate) mod outbox;
+pub(crate) mod outcome;
+pub(crate) mod proof;
 pub(crate) mod ready;
+pub(crate) mod resume;
 pub(crate) mod skip;
+pub(crate) mod small;
 pub(crate) mod task;
+pub(crate) mod trip;
 pub(crate) mod verify;
 
 use std::net::SocketAddr;

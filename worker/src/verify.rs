@@ -12,9 +12,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conf::job::{TransferConf, Verify};
-use crc_fast::{CrcAlgorithm, Digest, checksum_combine};
-use md5::{Digest as _, Md5};
+use crc_fast::CrcAlgorithm;
 use proto::Proof;
+use storage::checksum::{Hasher, Hashes, combine};
 use storage::destination::Limits;
 use storage::{Checksums, Payload};
 
@@ -33,25 +33,6 @@ pub(crate) enum Reach {
     Whole,
     /// One part of several.
     Part,
-}
-
-/// Hashes under way.
-#[derive(Debug)]
-pub(crate) struct Hasher {
-    size: u64,
-    crcs: Vec<(CrcAlgorithm, Digest)>,
-    md5: Option<Md5>,
-}
-
-/// Hashes of some bytes.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Hashes {
-    /// How many bytes.
-    pub(crate) size: u64,
-    /// One of each kind that was planned.
-    pub(crate) crcs: Vec<(CrcAlgorithm, u64)>,
-    /// Where it was planned.
-    pub(crate) md5: Option<[u8; 16]>,
 }
 
 /// Our side of a comparison: hashes that were taken, and the bytes where they are still at hand.
@@ -109,18 +90,20 @@ impl Plan {
         Plan { crcs, md5: record || for_destination || for_source }
     }
 
-    /// Only the first CRC: for reading back.
+    /// Only this CRC: for reading back.
     pub(crate) fn of(crc: CrcAlgorithm) -> Self {
         Plan { crcs: vec![crc], md5: false }
     }
 
+    /// What is needed to compare with these: their CRCs, or else their MD5.
+    pub(crate) fn stated(checksums: &Checksums) -> Self {
+        let crcs: Vec<CrcAlgorithm> = stated(checksums).map(|(crc, ..)| crc).collect();
+        Plan { md5: crcs.is_empty() && checksums.md5.is_some(), crcs }
+    }
+
     /// Begins to hash.
     pub(crate) fn hasher(&self) -> Hasher {
-        Hasher {
-            size: 0,
-            crcs: self.crcs.iter().map(|crc| (*crc, Digest::new(*crc))).collect(),
-            md5: self.md5.then(Md5::new),
-        }
+        Hasher::new(&self.crcs, self.md5)
     }
 }
 
@@ -129,47 +112,21 @@ pub(crate) fn upload_crc(limits: &Limits) -> CrcAlgorithm {
     limits.crc.unwrap_or(CrcAlgorithm::Crc64Nvme)
 }
 
-// === impl Hasher ===
-
-impl Hasher {
-    /// Takes the next bytes.
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.size += bytes.len() as u64;
-        for (_, digest) in &mut self.crcs {
-            digest.update(bytes);
-        }
-        if let Some(md5) = &mut self.md5 {
-            md5.update(bytes);
-        }
-    }
-
-    /// The hashes of what came.
-    pub(crate) fn finish(self) -> Hashes {
-        Hashes {
-            size: self.size,
-            crcs: self.crcs.into_iter().map(|(crc, digest)| (crc, digest.finalize())).collect(),
-            md5: self.md5.map(|md5| md5.finalize().into()),
-        }
+/// The hashes of pieces that follow one another: the CRCs that all of them have.
+pub(crate) fn join(pieces: &[Hashes]) -> Hashes {
+    let kinds = pieces.first().map_or(&[][..], |first| &first.crcs);
+    let whole = |crc: CrcAlgorithm| {
+        let values: Option<Vec<_>> = pieces.iter().map(|piece| Some((piece.crc(crc)?, piece.size))).collect();
+        Some((crc, combine(crc, values?)?))
+    };
+    Hashes {
+        size: pieces.iter().map(|piece| piece.size).sum(),
+        crcs: kinds.iter().filter_map(|(crc, _)| whole(*crc)).collect(),
+        md5: None,
     }
 }
 
-// === impl Hashes, Ours ===
-
-impl Hashes {
-    /// Of one kind, where it was taken.
-    pub(crate) fn crc(&self, wanted: CrcAlgorithm) -> Option<u64> {
-        self.crcs.iter().find(|(crc, _)| *crc == wanted).map(|(_, value)| *value)
-    }
-
-    /// Of these bytes followed by the `next` ones: the CRCs that both have.
-    pub(crate) fn then(&self, next: &Hashes) -> Hashes {
-        let both = |(crc, ours): &(CrcAlgorithm, u64)| {
-            let theirs = next.crc(*crc)?;
-            Some((*crc, checksum_combine(*crc, *ours, theirs, next.size)))
-        };
-        Hashes { size: self.size + next.size, crcs: self.crcs.iter().filter_map(both).collect(), md5: None }
-    }
-}
+// === impl Ours ===
 
 impl Ours<'_> {
     /// A CRC, where it can be had.
@@ -220,6 +177,11 @@ fn stated(checksums: &Checksums) -> impl Iterator<Item = (CrcAlgorithm, Proof, u
     .flatten()
 }
 
+/// What an end states, as if it had been hashed here.
+pub(crate) fn hashes_of(checksums: &Checksums, size: u64) -> Hashes {
+    Hashes { size, crcs: stated(checksums).map(|(crc, _, value)| (crc, value)).collect(), md5: checksums.md5 }
+}
+
 /// A CRC as its services write it, so that it can be compared with what their tools show.
 pub(crate) fn crc_text(crc: CrcAlgorithm, value: u64) -> String {
     match crc {
@@ -227,15 +189,6 @@ pub(crate) fn crc_text(crc: CrcAlgorithm, value: u64) -> String {
         CrcAlgorithm::Crc32Iscsi => STANDARD.encode((value as u32).to_be_bytes()),
         _ => STANDARD.encode(value.to_be_bytes()),
     }
-}
-
-/// The ETag of a multipart upload where it is the MD5 of the parts' MD5s.
-pub(crate) fn etag_of_parts(md5s: &[[u8; 16]]) -> String {
-    let mut whole = Md5::new();
-    for md5 in md5s {
-        whole.update(md5);
-    }
-    format!("{}-{}", hex::encode(whole.finalize()), md5s.len())
 }
 
 #[cfg(test)]

@@ -58,8 +58,6 @@ fn the_known_answers() {
     assert_eq!(text(CrcAlgorithm::Crc64Nvme), "rosUhgp5mIg=");
     assert_eq!(text(CrcAlgorithm::Crc32Iscsi), "4waSgw==");
     assert_eq!(hex::encode(taken.md5.unwrap()), "25f9e794323b453885f5181f1b624d0b");
-    let parts: Vec<[u8; 16]> = [b"12345", b"67890"].map(|part| hashes(&all, part).md5.unwrap()).to_vec();
-    assert_eq!(etag_of_parts(&parts), "a09f1cdc40fa65addf7026ee68e07b0e-2");
 }
 
 #[test]
@@ -99,8 +97,8 @@ proptest! {
         let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
         at.extend([0, bytes.len()]);
         at.sort_unstable();
-        let parts = at.windows(2).map(|ends| hashes(&plan, &bytes[ends[0]..ends[1]]));
-        let whole = parts.reduce(|all, next| all.then(&next)).unwrap();
+        let parts: Vec<Hashes> = at.windows(2).map(|ends| hashes(&plan, &bytes[ends[0]..ends[1]])).collect();
+        let whole = join(&parts);
         prop_assert_eq!(whole, hashes(&plan, &bytes));
         let payload = Payload::new(vec![Bytes::from(bytes.clone())]);
         prop_assert_eq!(payload.crc(CrcAlgorithm::Crc64Xz), hashes(&plan, &bytes).crcs[0].1);

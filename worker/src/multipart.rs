@@ -1,0 +1,458 @@
+//! A large object: ranged GETs feed the parts of one upload, several at a time.
+//!
+//! The upload's id and its finished parts are saved at the master as they come, so that any worker can go on.
+//! All ranges are read from one version: where the listing had no ETag, the one of the first range is pinned.
+//! The object's own slot carries one part at a time; further parts in flight take a slot each. Every part
+//! takes its bytes of the budget alone, and gives them back before the next one asks.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures::future::try_join_all;
+use proto::ObjectErrorCode;
+use proto::v1;
+use storage::checksum::Hashes;
+use storage::destination::Whole;
+use storage::{
+    Checksums, Error, ErrorKind, ObjectMeta, PartDone, PutOptions, Side, UploadRef, Version, Written,
+};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::budget::{Held, micros};
+use crate::copy::Flight;
+use crate::proof::Unproved;
+use crate::trip::{Done, Failure, Fetched, Trip};
+use crate::verify::{Difference, Ours, Verdict, join, upload_crc};
+
+/// Uploads that are begun for one object before it is given up.
+const ROUNDS: u32 = 3;
+/// Writes of one part that the destination states wrongly before the object is given up.
+const WRITES: u32 = 3;
+/// Progress is saved when this share of the finished parts is new: saving the list for each of 10,000 parts
+/// would move gigabytes.
+const SAVE_SHARE: usize = 64;
+/// Parts at most, whatever the service allows: all of the family allow so many.
+const PARTS: u64 = 10_000;
+
+/// An upload under way.
+pub(crate) struct Large<'a> {
+    pub(crate) to: UploadRef,
+    pub(crate) part_size: u64,
+    pub(crate) size: u64,
+    /// All ranges are read from it.
+    pub(crate) version: Version,
+    pub(crate) options: PutOptions,
+    /// What the source states of the whole.
+    pub(crate) source: Checksums,
+    pub(crate) todo: Mutex<VecDeque<u32>>,
+    /// A part that was read to learn the object's metadata.
+    pub(crate) ready: Mutex<Option<(u32, Fetched, Held)>>,
+    pub(crate) parts: Mutex<BTreeMap<u32, (PartDone, Hashes)>>,
+    /// How many parts the master knows of.
+    pub(crate) saved: tokio::sync::Mutex<usize>,
+    /// No part is left to begin.
+    pub(crate) drained: CancellationToken,
+    pub(crate) flight: Flight<'a>,
+}
+
+/// Why an upload ended early.
+pub(crate) enum Stopped {
+    /// A new upload may succeed; otherwise this is the failure.
+    Again(Failure),
+    /// For good.
+    Failed(Failure),
+}
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Self {
+        Stopped::Failed(failure)
+    }
+}
+
+/// How a large object begins.
+pub(crate) enum Begin<'a> {
+    /// Parts are to be moved.
+    Parts(Box<Large<'a>>),
+    /// An earlier holder had completed it.
+    Complete(Done),
+}
+
+// === impl Trip ===
+
+impl<'a> Trip<'a> {
+    /// Moves the object in parts and proves it. Goes on with the upload that the tally names.
+    pub(crate) async fn move_large(&self) -> Result<Done, Failure> {
+        let mut round = 1;
+        loop {
+            match self.upload().await {
+                Ok(done) => return Ok(done),
+                Err(Stopped::Again(failure)) if round < ROUNDS => {
+                    tracing::warn!(?failure, "the upload is begun anew");
+                    self.tally.again();
+                    self.throw_away().await?;
+                    round += 1;
+                }
+                Err(Stopped::Again(failure) | Stopped::Failed(failure)) => return Err(failure),
+            }
+        }
+    }
+
+    async fn upload(&self) -> Result<Done, Stopped> {
+        let large = match self.begin_or_resume().await? {
+            Begin::Parts(large) => large,
+            Begin::Complete(done) => return Ok(done),
+        };
+        let lanes = large.todo().len() + usize::from(large.ready().is_some());
+        let lanes = lanes.min(self.mover.job.transfer.parts_in_flight.max(1) as usize);
+        try_join_all((0..lanes).map(|lane| self.lane(&large, lane == 0))).await?;
+        self.finish(&large).await
+    }
+
+    /// Begins an upload with the first part, whose answer has the object's metadata.
+    pub(crate) async fn begin(&self) -> Result<Box<Large<'a>>, Stopped> {
+        let limits = self.mover.destination.limits();
+        let part_size = part_size(
+            self.entry.size,
+            self.mover.job.transfer.part_size.min(self.mover.engine.budget.size()),
+            limits,
+        );
+        let (fetched, held) =
+            self.read_part(part_range(1, part_size, self.entry.size), &self.listed()).await?;
+        let options = self.options(&fetched.meta, fetched.meta.checksums.md5);
+        let to = self.begin_upload(&options).await?;
+        let version = self.pinned(&fetched.meta);
+        let count = u32::try_from(self.entry.size.div_ceil(part_size)).unwrap_or(u32::MAX);
+        let large = Large {
+            to,
+            part_size,
+            size: self.entry.size,
+            version,
+            options,
+            source: fetched.meta.checksums,
+            todo: Mutex::new((2..=count).collect()),
+            ready: Mutex::new(Some((1, fetched, held))),
+            parts: Mutex::default(),
+            saved: tokio::sync::Mutex::default(),
+            drained: CancellationToken::new(),
+            flight: self.mover.flight(),
+        };
+        self.save(large.record(self.index)).await?;
+        Ok(Box::new(large))
+    }
+
+    async fn begin_upload(&self, options: &PutOptions) -> Result<UploadRef, Stopped> {
+        let mut turn = self.turn(Side::Destination);
+        loop {
+            match self.mover.destination.begin(&self.entry.key, options).await {
+                Ok(to) => return Ok(to),
+                Err(error) => turn.failed(error).await?,
+            }
+        }
+    }
+
+    /// The version that all parts come from.
+    pub(crate) fn pinned(&self, meta: &ObjectMeta) -> Version {
+        let listed = self.listed();
+        Version { etag: listed.etag.or_else(|| meta.etag.clone()), ..listed }
+    }
+
+    /// Takes parts until none is left. The first lane has the object's own slot.
+    async fn lane(&self, large: &Large<'_>, own: bool) -> Result<(), Stopped> {
+        loop {
+            let _pass = if own {
+                None
+            } else {
+                tokio::select! {
+                    biased;
+                    () = large.drained.cancelled() => return Ok(()),
+                    pass = self.mover.enter() => Some(pass),
+                }
+            };
+            let Some((number, ready)) = large.next() else { return Ok(()) };
+            self.part(large, number, ready).await?;
+        }
+    }
+
+    async fn part(
+        &self,
+        large: &Large<'_>,
+        number: u32,
+        ready: Option<(Fetched, Held)>,
+    ) -> Result<(), Stopped> {
+        let range = part_range(number, large.part_size, large.size);
+        let offset = range.start;
+        let (fetched, held) = match ready {
+            Some(ready) => ready,
+            None => self.read_part(range, &large.version).await?,
+        };
+        let done = self.write_part(large, number, offset, &fetched).await?;
+        drop(held);
+        let bytes = done.size;
+        large.parts().insert(number, (done, fetched.hashes));
+        large.flight.add(bytes);
+        self.mover.gate.finished(bytes);
+        self.save_progress(large).await
+    }
+
+    pub(crate) async fn read_part(
+        &self,
+        range: Range<u64>,
+        version: &Version,
+    ) -> Result<(Fetched, Held), Stopped> {
+        let held = self.mover.engine.budget.take(range.end - range.start).await;
+        Ok((self.fetch(Some(range), version).await?, held))
+    }
+
+    /// Writes one part until the destination states what was read.
+    async fn write_part(
+        &self,
+        large: &Large<'_>,
+        number: u32,
+        offset: u64,
+        fetched: &Fetched,
+    ) -> Result<PartDone, Stopped> {
+        let mover = self.mover;
+        let mut turn = self.turn(Side::Destination);
+        let mut writes = 1;
+        loop {
+            let begun = Instant::now();
+            let done = mover.destination.part(&large.to, number, offset, &fetched.payload).await;
+            mover.waits.destination.fetch_add(micros(begun.elapsed()), Ordering::Relaxed);
+            match done {
+                Ok(done) => match differs(&done, fetched, mover.destination.limits().crc) {
+                    None => {
+                        mover.breaker.good(Side::Destination);
+                        return Ok(self.part_done(done, number, offset, fetched));
+                    }
+                    Some(difference) if writes >= WRITES => {
+                        return Err(difference.at("destination").into());
+                    }
+                    Some(_) => {
+                        writes += 1;
+                        self.tally.again();
+                    }
+                },
+                Err(error) if error.kind() == ErrorKind::UploadNotFound => return Err(again(error)),
+                Err(error) => turn.failed(error).await?,
+            }
+        }
+    }
+
+    fn part_done(&self, done: PartDone, number: u32, offset: u64, fetched: &Fetched) -> PartDone {
+        let crc = fetched.hashes.crc(upload_crc(self.mover.destination.limits()));
+        PartDone {
+            number,
+            offset,
+            size: fetched.payload.len(),
+            etag: done.etag,
+            crc: done.crc.or(crc),
+            md5: done.md5.or(fetched.hashes.md5),
+        }
+    }
+
+    async fn save_progress(&self, large: &Large<'_>) -> Result<(), Stopped> {
+        // One save at a time: what finishes meanwhile goes with the next one.
+        let Ok(mut saved) = large.saved.try_lock() else { return Ok(()) };
+        let done = large.parts().len();
+        if done.saturating_sub(*saved) * SAVE_SHARE < done {
+            return Ok(());
+        }
+        self.save(large.record(self.index)).await?;
+        *saved = done;
+        Ok(())
+    }
+
+    /// Makes it durable at the master.
+    pub(crate) async fn save(&self, upload: v1::Upload) -> Result<(), Failure> {
+        self.tally.set_upload((!upload.finished).then(|| upload.clone()));
+        self.saver.save(upload).await.map_err(|_| Failure::LeaseLost)
+    }
+
+    /// Aborts the open upload, if there is one. One that cannot be aborted now stays in the master's books.
+    pub(crate) async fn throw_away(&self) -> Result<(), Failure> {
+        let Some(upload) = self.tally.upload() else { return Ok(()) };
+        let to = UploadRef { key: self.entry.key.clone(), id: upload.upload_id.clone() };
+        match self.mover.destination.abort(&to).await {
+            Ok(()) => self.save(v1::Upload { finished: true, parts: Vec::new(), ..upload }).await,
+            Err(error) => {
+                tracing::warn!(error = %error, "the upload stays open; cleaning the job aborts it");
+                self.tally.set_upload(None);
+                Ok(())
+            }
+        }
+    }
+
+    /// Completes the upload and proves the object.
+    async fn finish(&self, large: &Large<'_>) -> Result<Done, Stopped> {
+        let parts: Vec<(PartDone, Hashes)> = large.parts().values().cloned().collect();
+        let (parts, hashes): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+        let whole = join(&hashes);
+        if whole.size != large.size {
+            let text = format!("the parts have {} bytes together, the object has {}", whole.size, large.size);
+            return Err(Failure::Object { code: ObjectErrorCode::Internal, text }.into());
+        }
+        let ours = Ours { hashes: &whole, payload: None };
+        let source_proved = self.source_agrees(large, ours).map_err(Stopped::Again)?;
+        let done = match self.complete(large, &parts, ours).await? {
+            Ok(written) => {
+                let md5s: Option<Vec<[u8; 16]>> = parts.iter().map(|part| part.md5).collect();
+                match self.prove(&written, ours, md5s.as_deref()).await {
+                    Ok(proven) => proven.done(large.size, written.not_carried),
+                    Err(Unproved::Differs(difference)) => {
+                        return Err(Stopped::Again(difference.at("destination")));
+                    }
+                    Err(Unproved::Failed(failure)) => return Err(failure.into()),
+                }
+            }
+            Err(done) => done,
+        };
+        self.save(v1::Upload { finished: true, parts: Vec::new(), ..large.record(self.index) }).await?;
+        Ok(Done { source_proved, ..done })
+    }
+
+    /// Before anything becomes visible: `true` where the source states something comparable.
+    fn source_agrees(&self, large: &Large<'_>, ours: Ours<'_>) -> Result<bool, Failure> {
+        if self.mover.job.transfer.verify == conf::job::Verify::Size {
+            return Ok(false);
+        }
+        match ours.compare(&large.source, None) {
+            Verdict::Same(..) => Ok(true),
+            Verdict::Unknown => Ok(false),
+            Verdict::Differs(difference) => Err(difference.at("source")),
+        }
+    }
+
+    /// The inner error is an object that is settled without a write's answer.
+    async fn complete(
+        &self,
+        large: &Large<'_>,
+        parts: &[PartDone],
+        ours: Ours<'_>,
+    ) -> Result<Result<Written, Done>, Stopped> {
+        let mover = self.mover;
+        let crc = mover.destination.limits().crc.and_then(|crc| ours.hashes.crc(crc));
+        let whole = Whole { size: large.size, crc };
+        let mut turn = self.turn(Side::Destination);
+        loop {
+            let begun = Instant::now();
+            let written = mover.destination.complete(&large.to, &large.options, parts, &whole).await;
+            mover.waits.destination.fetch_add(micros(begun.elapsed()), Ordering::Relaxed);
+            let error = match written {
+                Ok(written) => {
+                    mover.breaker.good(Side::Destination);
+                    return Ok(Ok(written));
+                }
+                Err(error) => error,
+            };
+            match error.kind() {
+                kind if self.is_taken(kind) => {
+                    let done = self.taken(error, ours).await?;
+                    self.throw_away().await?;
+                    return Ok(Err(done));
+                }
+                ErrorKind::UploadNotFound if turn.repeated() => {
+                    return match self.completed_before(ours).await? {
+                        Some(proven) => Ok(Err(proven.done(large.size, Vec::new()))),
+                        None => Err(again(error)),
+                    };
+                }
+                ErrorKind::UploadNotFound
+                | ErrorKind::Refused
+                | ErrorKind::Corrupted
+                | ErrorKind::Conflict => return Err(again(error)),
+                _ => turn.failed(error).await?,
+            }
+        }
+    }
+}
+
+/// A new upload may help.
+pub(crate) fn again(error: Error) -> Stopped {
+    Stopped::Again(Failure::Storage { side: Side::Destination, error })
+}
+
+// === impl Large ===
+
+impl Large<'_> {
+    pub(crate) fn parts(&self) -> MutexGuard<'_, BTreeMap<u32, (PartDone, Hashes)>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn todo(&self) -> MutexGuard<'_, VecDeque<u32>> {
+        self.todo.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ready(&self) -> MutexGuard<'_, Option<(u32, Fetched, Held)>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next part to move, with its bytes where they were read already.
+    fn next(&self) -> Option<(u32, Option<(Fetched, Held)>)> {
+        let ready = self.ready().take();
+        let next = match ready {
+            Some((number, fetched, held)) => Some((number, Some((fetched, held)))),
+            None => self.todo().pop_front().map(|number| (number, None)),
+        };
+        if self.todo().is_empty() {
+            self.drained.cancel();
+        }
+        next
+    }
+
+    /// As the master keeps it.
+    fn record(&self, index: u32) -> v1::Upload {
+        let part = |(done, _): &(PartDone, Hashes)| v1::Part {
+            number: done.number,
+            size: done.size,
+            etag: done.etag.clone(),
+            crc64: done.crc,
+            md5: done.md5.map(|md5| md5.to_vec()).unwrap_or_default(),
+        };
+        v1::Upload {
+            index,
+            key: self.to.key.as_bytes().to_vec(),
+            upload_id: self.to.id.clone(),
+            part_size: self.part_size,
+            source_version: self.version.to_line(),
+            parts: self.parts().values().map(part).collect(),
+            finished: false,
+        }
+    }
+}
+
+/// What the destination states of a part that is not what was sent.
+fn differs(done: &PartDone, fetched: &Fetched, crc: Option<crc_fast::CrcAlgorithm>) -> Option<Difference> {
+    let difference = |check, ours: String, theirs: String| Difference { check, ours, theirs, by_etag: false };
+    let ours = crc.and_then(|crc| fetched.hashes.crc(crc));
+    if let (Some(theirs), Some(ours)) = (done.crc, ours)
+        && theirs != ours
+    {
+        return Some(difference("part CRC", ours.to_string(), theirs.to_string()));
+    }
+    if let (Some(theirs), Some(ours)) = (done.md5, fetched.hashes.md5)
+        && theirs != ours
+    {
+        return Some(difference("part MD5", hex::encode(ours), hex::encode(theirs)));
+    }
+    (done.size != fetched.payload.len())
+        .then(|| difference("part size", fetched.payload.len().to_string(), done.size.to_string()))
+}
+
+/// The bytes of a part.
+pub(crate) fn part_range(number: u32, part_size: u64, size: u64) -> Range<u64> {
+    let start = u64::from(number.saturating_sub(1)).saturating_mul(part_size).min(size);
+    start..start.saturating_add(part_size).min(size)
+}
+
+/// The configured part size, grown by whole MiB until the parts are few enough, within what the destination
+/// takes.
+pub(crate) fn part_size(size: u64, configured: u64, limits: &storage::destination::Limits) -> u64 {
+    const MIB: u64 = 1 << 20;
+    let most = u64::from(limits.parts).clamp(1, PARTS);
+    let needed = size.div_ceil(most);
+    let needed = if needed > configured { needed.div_ceil(MIB) * MIB } else { configured };
+    needed.max(limits.part_min).min(limits.part_max).max(1)
+}

@@ -1,0 +1,160 @@
+//! Goes on with a multipart upload that an earlier holder of the task left unfinished.
+//!
+//! What the record says is not trusted: the source must still have the version that the upload was begun
+//! with, and the destination must still have the parts. Whatever does not fit is begun anew.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use proto::v1;
+use storage::checksum::Hashes;
+use storage::{ErrorKind, ObjectMeta, PartDone, Side, UploadRef};
+use tokio_util::sync::CancellationToken;
+
+use crate::multipart::{Begin, Large, Stopped, part_range};
+use crate::trip::{Failure, Trip};
+use crate::verify::{Ours, join, upload_crc};
+
+impl<'a> Trip<'a> {
+    /// The upload to write to: the recorded one where it still fits, else a new one.
+    pub(crate) async fn begin_or_resume(&self) -> Result<Begin<'a>, Stopped> {
+        if let Some(recorded) = self.tally.upload() {
+            if let Some(begin) = self.resume(&recorded).await? {
+                return Ok(begin);
+            }
+            self.throw_away().await?;
+        }
+        Ok(Begin::Parts(self.begin().await?))
+    }
+
+    async fn resume(&self, recorded: &v1::Upload) -> Result<Option<Begin<'a>>, Stopped> {
+        let size = self.entry.size;
+        let Some(count) = self.part_count(recorded) else { return Ok(None) };
+        let parts = self.recorded_parts(recorded, count);
+        let to = UploadRef { key: self.entry.key.clone(), id: recorded.upload_id.clone() };
+        let standing = self.standing_parts(&to, &parts).await?;
+        let kept: BTreeMap<u32, (PartDone, Hashes)> = standing
+            .iter()
+            .flatten()
+            .filter(|part| part.size == range_len(part.number, recorded.part_size, size))
+            .filter_map(|part| parts.iter().find(|known| known.number == part.number))
+            .map(|part| (part.number, (part.clone(), self.hashes_of(part))))
+            .collect();
+        let mut todo: std::collections::VecDeque<u32> =
+            (1..=count).filter(|number| !kept.contains_key(number)).collect();
+        if standing.is_none() && parts.len() != count as usize {
+            return Ok(None);
+        }
+        let mut ready = None;
+        let meta = match todo.front().copied().filter(|_| standing.is_some()) {
+            Some(number) => {
+                todo.pop_front();
+                let range = part_range(number, recorded.part_size, size);
+                let (fetched, held) = self.read_part(range, &self.listed()).await?;
+                let meta = fetched.meta.clone();
+                ready = Some((number, fetched, held));
+                meta
+            }
+            None => self.head_source().await?,
+        };
+        let version = self.pinned(&meta);
+        if version.to_line() != recorded.source_version {
+            tracing::info!("the source was changed since the upload began: it is begun anew");
+            return Ok(None);
+        }
+        if standing.is_none() {
+            let whole = join(&parts.iter().map(|part| self.hashes_of(part)).collect::<Vec<_>>());
+            let proven = self.completed_before(Ours { hashes: &whole, payload: None }).await?;
+            let Some(proven) = proven else { return Ok(None) };
+            self.save(v1::Upload { finished: true, parts: Vec::new(), ..recorded.clone() }).await?;
+            return Ok(Some(Begin::Complete(proven.done(size, Vec::new()))));
+        }
+        let flight = self.mover.flight();
+        flight.add(kept.values().map(|(part, _)| part.size).sum());
+        tracing::info!(parts = kept.len(), of = count, "going on with an upload");
+        Ok(Some(Begin::Parts(Box::new(Large {
+            to,
+            part_size: recorded.part_size,
+            size,
+            version,
+            options: self.options(&meta, meta.checksums.md5),
+            source: meta.checksums,
+            todo: Mutex::new(todo),
+            ready: Mutex::new(ready),
+            saved: tokio::sync::Mutex::new(kept.len()),
+            parts: Mutex::new(kept),
+            drained: CancellationToken::new(),
+            flight,
+        }))))
+    }
+
+    /// How many parts the recorded upload has; nothing where the record cannot be this object's.
+    fn part_count(&self, recorded: &v1::Upload) -> Option<u32> {
+        let fits = recorded.key == self.entry.key.as_bytes()
+            && !recorded.upload_id.is_empty()
+            && recorded.part_size > 0
+            && !recorded.finished;
+        let count = fits.then(|| self.entry.size.div_ceil(recorded.part_size))?;
+        u32::try_from(count).ok().filter(|count| (1..=100_000).contains(count))
+    }
+
+    fn recorded_parts(&self, recorded: &v1::Upload, count: u32) -> Vec<PartDone> {
+        let mut parts = BTreeMap::new();
+        for part in &recorded.parts {
+            let range = part_range(part.number, recorded.part_size, self.entry.size);
+            if (1..=count).contains(&part.number) && part.size == range.end - range.start {
+                let done = PartDone {
+                    number: part.number,
+                    offset: range.start,
+                    size: part.size,
+                    etag: part.etag.clone(),
+                    crc: part.crc64,
+                    md5: part.md5.as_slice().try_into().ok(),
+                };
+                parts.insert(part.number, done);
+            }
+        }
+        parts.into_values().collect()
+    }
+
+    fn hashes_of(&self, part: &PartDone) -> Hashes {
+        let crc = upload_crc(self.mover.destination.limits());
+        Hashes {
+            size: part.size,
+            crcs: part.crc.map(|value| (crc, value)).into_iter().collect(),
+            md5: part.md5,
+        }
+    }
+
+    /// The parts that are still there; nothing where the upload is gone.
+    async fn standing_parts(
+        &self,
+        to: &UploadRef,
+        recorded: &[PartDone],
+    ) -> Result<Option<Vec<PartDone>>, Failure> {
+        let mut turn = self.turn(Side::Destination);
+        loop {
+            match self.mover.destination.parts(to, recorded).await {
+                Ok(parts) => return Ok(Some(parts)),
+                Err(error) if error.kind() == ErrorKind::UploadNotFound => return Ok(None),
+                Err(error) => turn.failed(error).await?,
+            }
+        }
+    }
+
+    /// The source's object as it stands.
+    pub(crate) async fn head_source(&self) -> Result<ObjectMeta, Failure> {
+        let mut turn = self.turn(Side::Source);
+        loop {
+            match self.mover.source.head(&self.entry.key).await {
+                Ok(meta) => return Ok(meta),
+                Err(error) => turn.failed(error).await?,
+            }
+        }
+    }
+}
+
+fn range_len(number: u32, part_size: u64, size: u64) -> u64 {
+    let range = part_range(number, part_size, size);
+    range.end - range.start
+}

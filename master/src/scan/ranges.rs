@@ -38,8 +38,9 @@ struct Inner {
     alphabet: Alphabet,
     /// Known prefixes, sorted: good borders.
     hints: Vec<ObjectKey>,
-    /// Pages with keys, by this run.
-    pages: u64,
+    /// Keys that were read by this run, and the most that came in one page.
+    keys: u64,
+    full: u64,
     splits: u64,
 }
 
@@ -47,8 +48,9 @@ struct Inner {
 struct Slot {
     state: RangeState,
     work: Work,
-    /// The first and the last key of the page that was read last.
-    page: Option<(ObjectKey, ObjectKey)>,
+    /// The first and the last key that were read by this run, and how many.
+    read: Option<(ObjectKey, ObjectKey)>,
+    keys: u64,
     /// The last key that was read, and one before it.
     position: Key,
     back: Key,
@@ -147,7 +149,7 @@ impl Table {
     /// The range has more pages: it may be cut.
     pub(crate) fn opened(&self, after: &Key) {
         let mut inner = self.inner();
-        if let Some(slot) = inner.slots.get_mut(after).filter(|slot| slot.page.is_some() && !slot.open) {
+        if let Some(slot) = inner.slots.get_mut(after).filter(|slot| slot.read.is_some() && !slot.open) {
             slot.open = true;
             self.changed.notify_waiters();
         }
@@ -157,7 +159,7 @@ impl Table {
     pub(crate) fn page(&self, after: &Key, entries: &[Entry], fresh: bool) -> Cut {
         let mut inner = self.inner();
         let inner = &mut *inner;
-        inner.pages += 1;
+        inner.full = inner.full.max(entries.len() as u64);
         let step = (entries.len() / 8).max(1);
         entries.iter().step_by(step).chain(entries.last()).for_each(|entry| inner.alphabet.learn(&entry.key));
         let Some(slot) = inner.slots.get_mut(after) else { return Cut { within: 0, over: true } };
@@ -174,8 +176,11 @@ impl Table {
                 [.., before, _] => Some(before.key.clone()),
                 _ => slot.position.take(),
             };
-            slot.open |= slot.page.is_some();
-            slot.page = Some((first.key.clone(), last.key.clone()));
+            slot.open |= slot.read.is_some();
+            slot.keys += within as u64;
+            inner.keys += within as u64;
+            let begin = slot.read.take().map_or_else(|| first.key.clone(), |(begin, _)| begin);
+            slot.read = Some((begin, last.key.clone()));
             slot.position = Some(last.key.clone());
         }
         let over = within < entries.len();
@@ -259,7 +264,9 @@ impl Table {
                     before.upto = state.upto.clone();
                     before.beyond = state.beyond.clone();
                     if state.at.is_some() {
-                        (before.at, before.back) = (state.at.clone(), state.back.clone());
+                        // The key before the only one of a range is the last one of the range before.
+                        before.back = state.back.clone().or_else(|| before.at.take());
+                        before.at = state.at.clone();
                     }
                 }
                 _ => ranges.push(state.clone()),
@@ -279,10 +286,10 @@ impl Inner {
         Some(Claim { after, at, back })
     }
 
-    /// The upper half of the range with most left, where there is enough of it. Every page that had keys
-    /// allows one cut: so a scan never asks for more than twice the pages that one lister would.
+    /// The upper half of the range with most left, where there is enough of it. Every full page that was read
+    /// allows one cut: so a scan never asks for more than about twice the pages that one lister would.
     fn split(&mut self) -> Option<Claim> {
-        if self.splits >= self.pages {
+        if self.splits >= self.keys / self.full.max(1) {
             return None;
         }
         let mut best: Option<(f64, &Key)> = None;
@@ -317,17 +324,21 @@ impl Inner {
 
     /// About how many pages a range has left.
     fn left(&self, slot: &Slot) -> f64 {
-        let Some((first, last)) = slot.page.as_ref().filter(|_| slot.work == Work::Running && slot.open)
+        let Some((first, last)) = slot.read.as_ref().filter(|_| slot.work == Work::Running && slot.open)
         else {
             return 0.0;
         };
-        let most = (self.pages as f64 * GROWTH).max(16.0);
+        let most = (self.pages(self.keys) * GROWTH).max(16.0);
         let counted = match &slot.state.upto {
             Some(upto) if last >= upto => return 0.0,
-            Some(upto) => self.alphabet.ratio(first, last, upto).min(most),
+            Some(upto) => (self.alphabet.ratio(first, last, upto) * self.pages(slot.keys)).min(most),
             None => most,
         };
         counted.max(self.inside(slot).len() as f64)
+    }
+
+    fn pages(&self, keys: u64) -> f64 {
+        keys as f64 / self.full.max(1) as f64
     }
 
     /// Known prefixes inside what a range has left.
@@ -344,9 +355,9 @@ impl Inner {
         if let Some(hint) = hints.get(hints.len() / 2) {
             return Some(hint.clone());
         }
-        let (first, last) = slot.page.as_ref()?;
+        let (first, last) = slot.read.as_ref()?;
         let end = slot.state.upto.clone().or_else(|| self.alphabet.far().filter(|far| far > last));
-        let near = self.alphabet.beyond(first, last, left / 2.0);
+        let near = self.alphabet.beyond(first, last, left / 2.0 / self.pages(slot.keys));
         let near = near.filter(|near| end.as_ref().is_none_or(|end| near < end));
         near.or_else(|| self.alphabet.middle(last, end.as_ref()?))
     }

@@ -111,7 +111,8 @@ impl Service {
         let entries = self.entries.lock().unwrap();
         let begin = after.map_or(0, |after| entries.partition_point(|e| (self.order)(&e.key, after).is_le()));
         let mut from = begin + token;
-        if self.repeats && from > 0 {
+        let before = from.checked_sub(1).and_then(|before| entries.get(before));
+        if self.repeats && before.is_some_and(|before| token > 0 || Some(&before.key) == after) {
             from -= 1;
         }
         let to = (begin + token + self.page).min(entries.len());

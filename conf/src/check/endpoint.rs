@@ -3,6 +3,7 @@
 use super::host::Host;
 use super::reader::Reader;
 use crate::job::{Addressing, Endpoint, EndpointType};
+use crate::raw::Given;
 
 /// Which end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -328,7 +329,9 @@ fn credentials(read: &mut Reader<'_>, section: &str, end: &mut Endpoint) {
     if end.kind == EndpointType::Http {
         return;
     }
-    match (end.access_key.is_empty(), end.secret_key.is_empty()) {
+    // A value of the wrong form was refused already; it is given all the same.
+    let absent = |name: &str| read.raw.get(section, name).is_none_or(Given::is_empty);
+    match (absent("access_key"), absent("secret_key")) {
         (true, false) => read.missing(section, "access_key", &format!("the {section} has a secret_key but no access_key: add it, or remove both to use the provider's credential chain")),
         (false, true) => read.missing(section, "secret_key", &format!("the {section} has an access_key but no secret_key: add it, or remove both to use the provider's credential chain")),
         (true, true) if !end.session_token.is_empty() => {

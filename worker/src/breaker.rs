@@ -1,8 +1,9 @@
 //! Tells a failure of one object from a failure of everything.
 //!
 //! Some failures say by their kind that every object would meet them (no such bucket, wrong keys, disk full):
-//! the job is to be paused at once. Others may be either: after a run of them on one side, or as soon as an
-//! endpoint does not answer at all, the endpoint itself is asked. What it answers decides.
+//! the job is to be paused at once. Refusals may be either: after a run of them the endpoint itself is asked.
+//! Broken connections and failing services are the object's own only while others get through; when nobody
+//! does, objects are tried again until the outage has lasted too long, and then the job is paused too.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -11,33 +12,36 @@ use conf::Endpoint;
 use storage::{Destination, Error, ErrorKind, Op, Side, Source, retry};
 use tokio::time::Instant;
 
-/// Objects in a row that failed before the endpoint is asked.
+/// Objects in a row that were refused before the endpoint is asked.
 const RUN: u32 = 10;
-/// Refused objects in a row, without one success ever, after which the answer of the endpoint does not
-/// count: its listing may be allowed and its objects not.
-const REFUSED: u32 = 100;
+/// As many in a row, and nothing gets through: the answer of the endpoint does not count, for its listing may
+/// work and its objects not.
+const ALL: u32 = 100;
+/// Attempts in a row, of any objects, that broke: the service is in trouble, not an object.
+const TROUBLE: u32 = 8;
+/// Trouble is remembered for so long: an object that was hit at its end is not blamed for it.
+const MEMORY: Duration = Duration::from_secs(10);
+/// An endpoint may be away for so long before the job is paused.
+const OUTAGE: Duration = Duration::from_secs(20);
+/// How often an object is tried again, with all its retries, when a service in trouble answers when asked.
+const ROUNDS: u32 = 3;
 /// An answer of the endpoint holds for so long.
 const FRESH: Duration = Duration::from_secs(3);
 /// While it is open, every object is given back. Then it starts anew, for the job may have been resumed.
 const OPEN: Duration = Duration::from_secs(10);
 
-/// Failures in a row at one side.
+/// What happened at one side since something succeeded there.
 #[derive(Debug, Default)]
 struct Run {
-    failed: u32,
+    /// Objects that were refused.
     refused: u32,
+    /// Attempts that broke, and when the first of them did.
+    broken: u32,
+    since: Option<Instant>,
+    /// When the service was last seen in trouble.
+    trouble: Option<Instant>,
+    /// Something succeeded at some time.
     ever: bool,
-}
-
-/// What a failure calls for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Call {
-    /// It is this object's own.
-    Object,
-    /// Ask the endpoint.
-    Ask,
-    /// Everything would fail like it.
-    Pause,
 }
 
 /// What an object's failure means.
@@ -45,7 +49,7 @@ enum Call {
 pub(crate) enum Judgement {
     /// Record it as failed.
     Object,
-    /// The endpoint did not answer and does now: the object deserves another try.
+    /// The service is or was in trouble: the object deserves another try, a moment later.
     Again,
     /// Pause the job with this reason.
     Suspend(String),
@@ -74,30 +78,33 @@ pub(crate) struct Ends<'a> {
 
 impl Run {
     fn good(&mut self) {
-        *self = Run { ever: true, ..Run::default() };
+        *self = Run { ever: true, trouble: self.trouble, ..Run::default() };
     }
 
-    fn failed(&mut self, kind: ErrorKind) -> Call {
-        match kind {
-            kind if retry::is_systemic(kind) => return Call::Pause,
-            ErrorKind::Unreachable | ErrorKind::Timeout => return Call::Ask,
-            ErrorKind::AccessDenied => {
-                self.failed += 1;
-                self.refused += 1;
-            }
-            ErrorKind::ServiceFailure | ErrorKind::Broken | ErrorKind::Throttled | ErrorKind::Protocol => {
-                self.failed += 1;
-            }
-            _ => return Call::Object,
-        }
-        if self.refused >= REFUSED && !self.ever {
-            Call::Pause
-        } else if self.failed >= RUN {
-            Call::Ask
-        } else {
-            Call::Object
+    fn broke(&mut self) {
+        let now = Instant::now();
+        self.broken += 1;
+        self.since.get_or_insert(now);
+        if self.broken >= TROUBLE {
+            self.trouble = Some(now);
         }
     }
+
+    fn in_trouble(&self) -> bool {
+        self.trouble.is_some_and(|at| at.elapsed() < MEMORY)
+    }
+
+    fn long(&self) -> bool {
+        self.since.is_some_and(|since| since.elapsed() >= OUTAGE)
+    }
+}
+
+/// May pass, and may have to do with the service as a whole.
+fn is_transient(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Unreachable | ErrorKind::Timeout | ErrorKind::Broken | ErrorKind::ServiceFailure
+    )
 }
 
 // === impl Breaker ===
@@ -108,26 +115,65 @@ impl Breaker {
         self.run(side).good();
     }
 
+    /// One attempt failed at this side.
+    pub(crate) fn bad(&self, side: Side, kind: ErrorKind) {
+        if is_transient(kind) {
+            self.run(side).broke();
+        }
+    }
+
     /// The reason, while every object is to be given back.
     pub(crate) fn open(&self) -> Option<String> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.as_ref().filter(|(at, _)| at.elapsed() < OPEN).map(|(_, reason)| reason.clone())
     }
 
-    /// An object failed for good.
-    pub(crate) async fn judge(&self, side: Side, error: &Error, ends: Ends<'_>) -> Judgement {
+    /// An object failed, with all its retries, for the `round`th time (from 1).
+    pub(crate) async fn judge(&self, side: Side, error: &Error, round: u32, ends: Ends<'_>) -> Judgement {
         if let Some(reason) = self.open() {
             return Judgement::Suspend(reason);
         }
-        let call = self.run(side).failed(error.kind());
-        let found = match call {
-            Call::Object => return Judgement::Object,
-            Call::Pause => Some(error.clone()),
-            Call::Ask => self.ask(side, ends).await,
+        match error.kind() {
+            kind if retry::is_systemic(kind) => self.pause(side, error, ends),
+            kind if is_transient(kind) => self.judge_transient(side, error, round, ends).await,
+            ErrorKind::AccessDenied | ErrorKind::Throttled => self.judge_refused(side, error, ends).await,
+            _ => Judgement::Object,
+        }
+    }
+
+    async fn judge_transient(&self, side: Side, error: &Error, round: u32, ends: Ends<'_>) -> Judgement {
+        let trouble = self.run(side).in_trouble();
+        if !trouble && !matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Timeout) {
+            return Judgement::Object;
+        }
+        let answer = self.ask(side, ends).await;
+        let (all, long) = {
+            let run = self.run(side);
+            (run.broken >= ALL, run.long())
         };
-        match found {
-            Some(found) => Judgement::Suspend(self.pause(side, &found, ends)),
-            None if matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Timeout) => Judgement::Again,
+        match answer {
+            Some(answer) if long => self.pause(side, &answer, ends),
+            Some(_) => Judgement::Again,
+            None if all && long => self.pause(side, error, ends),
+            None if trouble && round < ROUNDS => Judgement::Again,
+            None => Judgement::Object,
+        }
+    }
+
+    async fn judge_refused(&self, side: Side, error: &Error, ends: Ends<'_>) -> Judgement {
+        let (refused, ever) = {
+            let mut run = self.run(side);
+            run.refused += 1;
+            (run.refused, run.ever)
+        };
+        if refused >= ALL && !ever {
+            return self.pause(side, error, ends);
+        }
+        if refused < RUN {
+            return Judgement::Object;
+        }
+        match self.ask(side, ends).await {
+            Some(answer) => self.pause(side, &answer, ends),
             None => Judgement::Object,
         }
     }
@@ -162,7 +208,7 @@ impl Breaker {
         answer
     }
 
-    fn pause(&self, side: Side, error: &Error, ends: Ends<'_>) -> String {
+    fn pause(&self, side: Side, error: &Error, ends: Ends<'_>) -> Judgement {
         let (name, endpoint) = match side {
             Side::Source => ("source", ends.source.0),
             Side::Destination => ("destination", ends.destination.0),
@@ -176,7 +222,7 @@ impl Breaker {
         *self.run(side) = Run::default();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         *open = Some((Instant::now(), reason.clone()));
-        reason
+        Judgement::Suspend(reason)
     }
 }
 

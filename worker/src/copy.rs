@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use conf::job::JobKind;
@@ -29,6 +30,9 @@ use crate::trip::{Done, Failure, Tally, Trip};
 const MISSING: &str = "missing";
 /// The class of links inside a bucket, whatever its letter case.
 const SYMLINK: &str = "symlink";
+
+/// Before an object is tried again because its service was in trouble.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What all jobs of one worker share.
 #[derive(Debug)]
@@ -308,7 +312,7 @@ impl Mover {
 
     /// Moves the object; asks what a failure means before it counts as the object's own.
     async fn settle(&self, trip: &Trip<'_>) -> Result<Done, Failure> {
-        let mut again = true;
+        let mut round = 1;
         loop {
             let failure = match Box::pin(self.go(trip)).await {
                 Ok(done) => return Ok(done),
@@ -320,13 +324,14 @@ impl Mover {
                 destination: (&self.job.destination, &*self.destination),
                 timeout: self.job.transfer.timeout,
             };
-            match self.breaker.judge(side, &error, ends).await {
+            match self.breaker.judge(side, &error, round, ends).await {
                 Judgement::Suspend(reason) => return Err(Failure::Suspended(reason)),
-                Judgement::Again if again => {
-                    again = false;
+                Judgement::Object => return Err(Failure::Storage { side, error }),
+                Judgement::Again => {
+                    round += 1;
                     trip.tally.again();
+                    tokio::time::sleep(AGAIN).await;
                 }
-                Judgement::Again | Judgement::Object => return Err(Failure::Storage { side, error }),
             }
         }
     }

@@ -147,6 +147,7 @@ impl Turn<'_> {
         if let Some(reason) = mover.breaker.open() {
             return Err(Failure::Suspended(reason));
         }
+        mover.breaker.bad(self.side, error.kind());
         let throttled = error.kind() == ErrorKind::Throttled;
         match error.kind() {
             ErrorKind::Throttled => mover.gate.throttled(),

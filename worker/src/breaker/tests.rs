@@ -8,6 +8,7 @@ struct Line {
     source: MemoryStore,
     destination: MemoryStore,
     endpoint: Endpoint,
+    round: u32,
 }
 
 impl Line {
@@ -18,6 +19,7 @@ impl Line {
             source: MemoryStore::new(),
             destination: MemoryStore::new(),
             endpoint,
+            round: 1,
         }
     }
 
@@ -28,7 +30,7 @@ impl Line {
             destination: (&self.endpoint, &self.destination),
             timeout: Duration::from_secs(60),
         };
-        self.breaker.judge(side, &error, ends).await
+        self.breaker.judge(side, &error, self.round, ends).await
     }
 }
 
@@ -53,20 +55,20 @@ async fn a_missing_bucket_pauses_at_once_and_says_where() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_of_failures_asks_the_endpoint_and_one_success_ends_it() {
+async fn a_run_of_refusals_asks_the_endpoint_and_one_success_ends_it() {
     let line = Line::new();
-    line.source.fail_next(Op::Open, None, 100, ErrorKind::ServiceFailure);
+    line.source.fail_next(Op::Open, None, 100, ErrorKind::AccessDenied);
     for _ in 0..5 {
         for _ in 1..RUN {
-            assert_eq!(line.fail(Side::Source, ErrorKind::ServiceFailure).await, Judgement::Object);
+            assert_eq!(line.fail(Side::Source, ErrorKind::AccessDenied).await, Judgement::Object);
         }
         line.breaker.good(Side::Source);
     }
     assert_eq!(line.source.count(Op::Open), 0);
     for _ in 1..RUN {
-        line.fail(Side::Source, ErrorKind::ServiceFailure).await;
+        line.fail(Side::Source, ErrorKind::AccessDenied).await;
     }
-    assert!(matches!(line.fail(Side::Source, ErrorKind::ServiceFailure).await, Judgement::Suspend(_)));
+    assert!(matches!(line.fail(Side::Source, ErrorKind::AccessDenied).await, Judgement::Suspend(_)));
     assert_eq!(line.source.count(Op::Open), 1);
 }
 
@@ -83,17 +85,58 @@ async fn an_endpoint_that_is_well_lets_its_objects_fail_and_is_not_asked_for_eac
 #[tokio::test(start_paused = true)]
 async fn refused_from_the_first_object_on_pauses_though_the_bucket_can_be_listed() {
     let line = Line::new();
-    for _ in 1..REFUSED {
+    for _ in 1..ALL {
         assert_eq!(line.fail(Side::Source, ErrorKind::AccessDenied).await, Judgement::Object);
     }
     assert!(matches!(line.fail(Side::Source, ErrorKind::AccessDenied).await, Judgement::Suspend(_)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unreachable_endpoint_never_fails_an_object() {
+async fn one_object_that_breaks_while_others_get_through_is_to_blame() {
     let line = Line::new();
-    assert_eq!(line.fail(Side::Source, ErrorKind::Unreachable).await, Judgement::Again, "it is back");
-    tokio::time::advance(FRESH).await;
-    line.source.fail_next(Op::Open, None, 1, ErrorKind::Unreachable);
+    for _ in 0..1000 {
+        line.breaker.bad(Side::Source, ErrorKind::Broken);
+        line.breaker.good(Side::Source);
+    }
+    assert_eq!(line.fail(Side::Source, ErrorKind::Broken).await, Judgement::Object);
+    assert_eq!(line.source.count(Op::Open), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_an_outage_no_object_is_to_blame_and_after_it_neither() {
+    let mut line = Line::new();
+    for _ in 0..TROUBLE {
+        line.breaker.bad(Side::Source, ErrorKind::Broken);
+    }
+    assert_eq!(line.fail(Side::Source, ErrorKind::Broken).await, Judgement::Again);
+    line.breaker.good(Side::Source);
+    assert_eq!(line.fail(Side::Source, ErrorKind::Broken).await, Judgement::Again, "it was hit at the end");
+    line.round = ROUNDS;
+    assert_eq!(line.fail(Side::Source, ErrorKind::Broken).await, Judgement::Object, "not for ever");
+    line.round = 1;
+    tokio::time::advance(MEMORY).await;
+    assert_eq!(line.fail(Side::Source, ErrorKind::Broken).await, Judgement::Object);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_stays_away_pauses_the_job_and_fails_nothing() {
+    let mut line = Line::new();
+    line.source.fail_next(Op::Open, None, u32::MAX, ErrorKind::Unreachable);
+    line.breaker.bad(Side::Source, ErrorKind::Unreachable);
+    line.round = 100;
+    assert_eq!(line.fail(Side::Source, ErrorKind::Unreachable).await, Judgement::Again);
+    tokio::time::advance(OUTAGE).await;
     assert!(matches!(line.fail(Side::Source, ErrorKind::Unreachable).await, Judgement::Suspend(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_nothing_gets_through_for_long_the_endpoints_own_answer_does_not_count() {
+    let mut line = Line::new();
+    line.round = ROUNDS;
+    for _ in 0..ALL {
+        line.breaker.bad(Side::Destination, ErrorKind::ServiceFailure);
+    }
+    tokio::time::advance(OUTAGE).await;
+    line.breaker.bad(Side::Destination, ErrorKind::ServiceFailure);
+    assert!(matches!(line.fail(Side::Destination, ErrorKind::ServiceFailure).await, Judgement::Suspend(_)));
 }

@@ -1,5 +1,4 @@
 use std::sync::Mutex;
-use std::time::Duration;
 
 use conf::Endpoint;
 use conf::job::{EndpointType, TaskConf, TransferConf, Verify};

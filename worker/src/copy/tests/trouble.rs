@@ -29,6 +29,7 @@ async fn what_stays_has_its_code() {
         (Op::Get, ErrorKind::Archived, "ARCHIVED", 1),
         (Op::Get, ErrorKind::AccessDenied, "ACCESS_DENIED", 1),
         (Op::Get, ErrorKind::Broken, "DOWNLOAD_FAILED", 5),
+        (Op::Get, ErrorKind::Timeout, "TIMEOUT", 5),
         (Op::Get, ErrorKind::Io, "DOWNLOAD_FAILED", 1),
         (Op::Put, ErrorKind::AccessDenied, "ACCESS_DENIED", 1),
         (Op::Put, ErrorKind::InvalidName, "INVALID_NAME", 1),
@@ -39,12 +40,6 @@ async fn what_stays_has_its_code() {
     for (op, kind, code, attempts) in cases {
         assert_eq!(after(&Line::new(), op, 1000, kind).await, (code.to_owned(), attempts), "{kind:?} {op:?}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_step_that_stays_too_slow_is_a_time_out_after_another_round() {
-    let line = Line::new();
-    assert_eq!(after(&line, Op::Get, 1000, ErrorKind::Timeout).await, ("TIMEOUT".into(), 10));
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,6 +158,23 @@ async fn a_server_that_is_gone_suspends_instead_of_failing() {
     line.source.insert("k", bytes(10));
     let moved = line.moved(&line.source.entry("k").unwrap()).await;
     assert!(matches!(moved, Moved::Suspend { .. }), "{moved:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_gone_for_a_while_costs_time_and_nothing_else() {
+    let line = Line::new();
+    let mover = line.mover();
+    let keys: Vec<String> = (0..100).map(|i| format!("k{i}")).collect();
+    for key in &keys {
+        line.source.insert(key.as_str(), bytes(100));
+    }
+    line.destination.fail_next(Op::Put, None, 150, ErrorKind::Broken);
+    let entries: Vec<Entry> = keys.iter().map(|key| line.source.entry(key.as_str()).unwrap()).collect();
+    let all = entries.iter().map(|entry| mover.move_object(0, entry, None, &line.saver));
+    for moved in futures::future::join_all(all).await {
+        assert_eq!(recorded(moved).outcome(), v1::Outcome::Succeeded);
+    }
+    assert_eq!(line.destination.count(Op::Put), 250);
 }
 
 #[tokio::test(start_paused = true)]

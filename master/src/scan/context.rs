@@ -141,6 +141,11 @@ impl Patience {
         }
     }
 
+    /// For another thing.
+    pub(crate) fn anew(&self) -> Self {
+        Patience { policy: self.policy, failures: 0, throttled: Duration::ZERO }
+    }
+
     /// It went on.
     pub(crate) fn reset(&mut self) {
         self.failures = 0;

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::context::{Context, Halt};
 use super::merge::Join;
 use super::ranges::{Border, Claim, Mark, Table};
-use super::walk::{LOOKS, Start, Walk, first_beyond};
+use super::walk::{Start, Walk, agree};
 
 /// Requests that the search for prefixes may cost.
 const DISCOVERY: u32 = 64;
@@ -108,29 +108,13 @@ impl Lister {
         self.out.send(segment).await.map_err(|_| Halt::Stopped)
     }
 
-    /// Looks again at borders on which neighbours do not agree.
+    /// Looks again at borders on which neighbours do not agree: the source may be written to meanwhile.
     async fn settle(&self) -> Result<(), Halt> {
-        for border in self.table.borders() {
-            self.look_again(&border).await?;
-            self.table.join(&border.key);
+        for Border { key, anchor } in self.table.borders() {
+            agree(&self.context.source, &self.context.patience(), anchor, &key).await?;
+            self.table.join(&key);
         }
         Ok(())
-    }
-
-    /// The source may be written to while it is listed: only answers of one moment count.
-    async fn look_again(&self, Border { key, anchor }: &Border) -> Result<(), Halt> {
-        let source = &self.context.source;
-        let mut patience = self.context.patience();
-        for _ in 0..LOOKS {
-            let below = first_beyond(source, &mut patience, anchor.clone(), key).await?;
-            let above = first_beyond(source, &mut patience, Some(key.clone()), key).await?;
-            if below == above {
-                return Ok(());
-            }
-        }
-        Err(Halt::Disorder(format!(
-            "a listing that starts after {key} does not go on where the one before ended"
-        )))
     }
 
     /// Looks for common prefixes: good borders. It may fail; borders are found without it as well.

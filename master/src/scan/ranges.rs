@@ -254,25 +254,40 @@ impl Table {
         slot.state.done |= mark.done;
     }
 
-    /// For the store: neighbours that are done and joined are one.
+    /// For the store. Neighbours that are done and joined become one; nobody asks for them again.
     pub(crate) fn snapshot(&self) -> (Vec<RangeState>, u32) {
-        let inner = self.inner();
-        let mut ranges: Vec<RangeState> = Vec::new();
-        for Slot { state, .. } in inner.slots.values() {
-            match ranges.last_mut() {
-                Some(before) if before.done && state.done && state.joined => {
-                    before.upto = state.upto.clone();
-                    before.beyond = state.beyond.clone();
-                    if state.at.is_some() {
-                        // The key before the only one of a range is the last one of the range before.
-                        before.back = state.back.clone().or_else(|| before.at.take());
-                        before.at = state.at.clone();
-                    }
+        let mut inner = self.inner();
+        let mut slots: BTreeMap<Key, Slot> = BTreeMap::new();
+        for (after, slot) in std::mem::take(&mut inner.slots) {
+            match slots.last_entry() {
+                Some(mut before) if before.get().state.done && slot.state.done && slot.state.joined => {
+                    before.get_mut().absorb(slot);
                 }
-                _ => ranges.push(state.clone()),
+                _ => drop(slots.insert(after, slot)),
             }
         }
-        (ranges, inner.next_range)
+        inner.slots = slots;
+        (inner.slots.values().map(|slot| slot.state.clone()).collect(), inner.next_range)
+    }
+}
+
+// === impl Slot ===
+
+impl Slot {
+    /// The range behind it, which is done as well and whose border is checked.
+    fn absorb(&mut self, next: Slot) {
+        let (before, next_state) = (&mut self.state, next.state);
+        before.upto = next_state.upto;
+        before.beyond = next_state.beyond;
+        if next_state.at.is_some() {
+            // The key before the only one of a range is the last one of the range before.
+            before.back = next_state.back.or_else(|| before.at.take());
+            before.at = next_state.at;
+        }
+        if next.position.is_some() {
+            self.back = next.back.or_else(|| self.position.take());
+            self.position = next.position;
+        }
     }
 }
 

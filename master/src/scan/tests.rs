@@ -250,6 +250,10 @@ async fn a_key_list_is_looked_at_line_by_line() {
     assert!(book.state().warnings[0].contains("line 3002"), "{:?}", book.state().warnings);
 }
 
+fn paused() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+}
+
 /// Restarts after every planned death until the scan is complete.
 fn until_complete(service: &Service, job: &JobConf, deaths: &[(u64, bool)]) -> Book {
     let runtime =
@@ -311,6 +315,43 @@ proptest! {
         let book = until_complete(&service, &job, &deaths);
         prop_assert_eq!(book.keys(), service.keys());
         prop_assert!(order > 0 || book.state().mode == ScanMode::Ranges, "{:?}", book.state().warnings);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_source_that_is_written_to_meanwhile_stays_in_parallel_and_loses_nothing_that_was_there(
+        stays in prop::collection::btree_set("[a-f]{1,5}", 0..300),
+        moves in prop::collection::vec("[a-f]{1,5}", 1..60),
+        page in 1usize..20,
+        threads in 1u32..9,
+        deaths in deaths(),
+    ) {
+        let service = Service::new(&stays, by_bytes, page);
+        let moves: Vec<_> = moves.into_iter().filter(|key| !stays.contains(key)).collect();
+        let runtime = paused();
+        let mut book = Book::new();
+        for (dies_at, after) in deaths.iter().copied().chain([(0, false)]) {
+            book = book.reopened(dies_at, after);
+            let shared = Arc::new(book);
+            let job = job(threads, 40);
+            let end = runtime.block_on(async {
+                tokio::select! {
+                    end = scan(&job, &service, &shared) => end,
+                    () = service.toggle(&moves) => unreachable!(),
+                }
+            });
+            book = Arc::try_unwrap(shared).unwrap();
+            prop_assert!(end.is_ok() || dies_at > 0, "{:?}", end);
+        }
+        let keys = book.keys();
+        prop_assert!(keys.is_sorted_by(|a, b| a < b), "a key in two tasks");
+        for key in &stays {
+            prop_assert!(keys.binary_search(&ObjectKey::from(key.as_str())).is_ok(), "{} is lost", key);
+        }
+        prop_assert_eq!(book.state().mode, ScanMode::Ranges);
     }
 }
 

@@ -18,7 +18,7 @@ use super::order::Order;
 const EMPTY_PAGES: u32 = 10_000;
 
 /// How often a gap is looked at again before it counts: the source may be written to meanwhile.
-pub(crate) const LOOKS: u32 = 3;
+const LOOKS: u32 = 8;
 
 /// Where a listing begins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -160,24 +160,39 @@ impl Walk {
             // From the very beginning nothing can be skipped.
             return Ok(());
         };
-        let mut next = next;
-        for look in 0..LOOKS {
-            let direct = first_beyond(&self.source, &mut self.patience, Some(gone.clone()), &gone).await?;
-            if direct == next {
-                return Ok(());
-            }
-            if look + 1 < LOOKS {
-                next = first_beyond(&self.source, &mut self.patience, Some(after.clone()), &gone).await?;
-            }
+        let direct = first_beyond(&self.source, &mut self.patience, Some(gone.clone()), &gone).await?;
+        if direct == next {
+            return Ok(());
         }
-        Err(Halt::Disorder(format!(
-            "the listing after {gone} does not go on where the listing after {after} does"
-        )))
+        agree(&self.source, &self.patience, Some(after), &gone).await
     }
 }
 
+/// Do a listing that starts after `below` and one that starts after `border` give the same key first beyond
+/// `border`? Only answers of one moment are compared, and more than once.
+pub(crate) async fn agree(
+    source: &Arc<dyn Source>,
+    patience: &Patience,
+    below: Option<ObjectKey>,
+    border: &ObjectKey,
+) -> Result<(), Halt> {
+    for _ in 0..LOOKS {
+        let (mut one, mut other) = (patience.anew(), patience.anew());
+        let (through, direct) = tokio::join!(
+            first_beyond(source, &mut one, below.clone(), border),
+            first_beyond(source, &mut other, Some(border.clone()), border),
+        );
+        if through? == direct? {
+            return Ok(());
+        }
+    }
+    Err(Halt::Disorder(format!(
+        "a listing that starts after {border} does not go on where one before it does"
+    )))
+}
+
 /// The first key beyond `border` of a listing that starts after `after`; `None` when there is none.
-pub(crate) async fn first_beyond(
+async fn first_beyond(
     source: &Arc<dyn Source>,
     patience: &mut Patience,
     after: Option<ObjectKey>,

@@ -89,6 +89,20 @@ impl Service {
         self.calls.load(Relaxed)
     }
 
+    /// Objects come and go, one every 0.2 s, for ever.
+    pub(super) async fn toggle(&self, keys: &[String]) {
+        for key in keys.iter().cycle() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let mut entries = self.entries.lock().unwrap();
+            let new = entry(key);
+            match entries.binary_search_by(|e| (self.order)(&e.key, &new.key)) {
+                Ok(at) => drop(entries.remove(at)),
+                Err(at) => entries.insert(at, new),
+            }
+        }
+        std::future::pending().await
+    }
+
     fn folded(&self, under: &ObjectKey) -> Page {
         let mut page = Page::default();
         for entry in self.entries.lock().unwrap().iter() {
@@ -107,19 +121,20 @@ impl Service {
         page
     }
 
-    fn after(&self, after: Option<&ObjectKey>, token: usize) -> (Page, Option<usize>) {
+    /// A page of what is after `after`, and the key to go on after; `first`: the client asked for it.
+    fn after(&self, after: Option<&ObjectKey>, first: bool) -> (Page, Option<Option<ObjectKey>>) {
         let entries = self.entries.lock().unwrap();
-        let begin = after.map_or(0, |after| entries.partition_point(|e| (self.order)(&e.key, after).is_le()));
-        let mut from = begin + token;
+        let mut from =
+            after.map_or(0, |after| entries.partition_point(|e| (self.order)(&e.key, after).is_le()));
+        let to = (from + self.page).min(entries.len());
         let before = from.checked_sub(1).and_then(|before| entries.get(before));
-        if self.repeats && before.is_some_and(|before| token > 0 || Some(&before.key) == after) {
+        if self.repeats && before.is_some_and(|before| !first || Some(&before.key) == after) {
             from -= 1;
         }
-        let to = (begin + token + self.page).min(entries.len());
-        let page = Page { entries: entries[from.min(to)..to].to_vec(), ..Page::default() };
+        let page = Page { entries: entries[from..to].to_vec(), ..Page::default() };
+        let next = page.entries.last().filter(|_| to < entries.len()).map(|last| Some(last.key.clone()));
         let stuck = self.stuck_at.is_some_and(|stuck| to >= stuck);
-        let next = if stuck { Some(token) } else { (to < entries.len()).then(|| to - begin) };
-        (page, next)
+        (page, if stuck { Some(after.cloned()) } else { next })
     }
 }
 
@@ -131,23 +146,24 @@ impl Source for Service {
 
     fn list(&self, request: ListRequest) -> Pages {
         let service = self.clone();
-        stream::unfold((Some(0), false), move |(token, was_empty)| {
+        let begin = Some(request.after.clone());
+        stream::unfold((begin, true, false), move |(token, first, was_empty)| {
             let (service, request) = (service.clone(), request.clone());
             async move {
                 let token = token?;
                 tokio::time::sleep(service.latency).await;
                 let call = service.calls.fetch_add(1, Relaxed) + 1;
                 if service.break_every > 0 && call.is_multiple_of(service.break_every) {
-                    return Some((Err(Error::new(ErrorKind::Broken, Op::List, "cut")), (None, false)));
+                    return Some((Err(Error::new(ErrorKind::Broken, Op::List, "cut")), (None, false, false)));
                 }
                 if request.folded {
-                    return Some((Ok(service.folded(&request.under)), (None, false)));
+                    return Some((Ok(service.folded(&request.under)), (None, false, false)));
                 }
                 if service.empty_every > 0 && !was_empty && call.is_multiple_of(service.empty_every) {
-                    return Some((Ok(Page::default()), (Some(token), true)));
+                    return Some((Ok(Page::default()), (Some(token), first, true)));
                 }
-                let (page, next) = service.after(request.after.as_ref(), token);
-                Some((Ok(page), (next, false)))
+                let (page, next) = service.after(token.as_ref(), first);
+                Some((Ok(page), (next, false, false)))
             }
         })
         .boxed()

@@ -1,0 +1,98 @@
+//! The first look, before anything starts: what can be known now ends the command now.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use conf::job::EndpointType;
+use conf::load::Checked;
+use conf::{Endpoint, Home, JobConf, SysConf};
+use storage::open::Context;
+use storage::{ErrorKind, Meter, retry};
+
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+
+/// How long one question of the first look may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// `conf/sys.toml`, or `conf/sys.properties` of the predecessor, or the defaults.
+pub(crate) fn sys_conf(home: &Home, output: &Output) -> Result<SysConf, Failure> {
+    let old = home.conf().join("sys.properties");
+    let path = if !home.sys_conf().exists() && old.exists() { old } else { home.sys_conf() };
+    take(conf::load::sys(&path), output)
+}
+
+/// A job file with every warning said and every problem listed.
+pub(crate) fn job_conf(path: &Path, output: &Output) -> Result<JobConf, Failure> {
+    if !path.exists() {
+        return Err(Failure::usage(format!("there is no job file {}", path.display())));
+    }
+    take(conf::load::job(path), output)
+}
+
+/// The job file of the one-click import.
+pub(crate) fn local_job(home: &Home) -> PathBuf {
+    first_existing(home, &["local_job.toml", "local_job.cfg"])
+}
+
+/// The first of these in `conf/`, or the first name where there is none.
+pub(crate) fn first_existing(home: &Home, names: &[&str]) -> PathBuf {
+    let paths: Vec<PathBuf> = names.iter().map(|name| home.conf().join(name)).collect();
+    paths.iter().find(|path| path.exists()).or(paths.first()).cloned().unwrap_or_default()
+}
+
+fn take<T>(loaded: Result<Checked<T>, Vec<conf::load::Problem>>, output: &Output) -> Result<T, Failure> {
+    match loaded {
+        Ok(checked) => {
+            for warning in &checked.warnings {
+                output.note(&format!("warning: {warning}"));
+            }
+            Ok(checked.value)
+        }
+        Err(problems) => {
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            Err(Failure::usage(format!("the configuration has {} problem(s):\n{}", lines.len(), lines.join("\n"))))
+        }
+    }
+}
+
+/// Opens both ends and asks each whether it is there and may be used.
+pub(crate) async fn first_look(job: &JobConf) -> Result<JobConf, Failure> {
+    let job = job.fill_in().map_err(|error| Failure::usage(error.to_string()))?;
+    let context = || Context { meter: Meter::unlimited(), timeout: PATIENCE };
+    let source = storage::open::source(&job.source, &context()).map_err(|error| explain("source", &job.source, &error))?;
+    let destination = storage::open::destination(&job.destination, &context());
+    let destination = destination.map_err(|error| explain("destination", &job.destination, &error))?;
+    asked(|| source.check()).await.map_err(|error| explain("source", &job.source, &error))?;
+    asked(|| destination.check()).await.map_err(|error| explain("destination", &job.destination, &error))?;
+    Ok(job)
+}
+
+/// Asks again where the answer may pass.
+async fn asked<F: Future<Output = storage::Result<()>>>(ask: impl Fn() -> F) -> storage::Result<()> {
+    let policy = retry::Policy::new(3);
+    let mut attempt = 1;
+    loop {
+        let error = match ask().await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        match policy.decide(&error, attempt, Duration::from_secs(u64::from(attempt) * 200)) {
+            retry::Decision::Retry(pause) if error.kind() != ErrorKind::CredentialsExpired => tokio::time::sleep(pause).await,
+            _ => return Err(error),
+        }
+        attempt += 1;
+    }
+}
+
+fn explain(side: &str, endpoint: &Endpoint, error: &storage::Error) -> Failure {
+    let exit = match error.kind() {
+        ErrorKind::Unreachable | ErrorKind::Timeout => Exit::Unreachable,
+        ErrorKind::DiskFull | ErrorKind::Io | ErrorKind::Throttled | ErrorKind::ServiceFailure | ErrorKind::Broken => Exit::Failure,
+        ErrorKind::AccessDenied if side == "destination" && endpoint.kind == EndpointType::Local => Exit::Failure,
+        _ => Exit::Usage,
+    };
+    let place = endpoint.describe();
+    let message = format!("the {side} {place} cannot be used: {error}\n{}", retry::next_step(error.kind()));
+    Failure { exit, message }
+}

@@ -1,0 +1,86 @@
+//! The only place that prints: text for people, one JSON document for programs. Log lines never come here.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the one place")]
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::process::ExitCode;
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::cli::Format;
+use crate::exit::{Exit, Failure};
+
+/// Where a command's words go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    format: Format,
+}
+
+impl Output {
+    pub(crate) fn new(format: Format) -> Self {
+        Output { format }
+    }
+
+    /// Programs read it.
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// The result, for people. Nothing in JSON mode.
+    pub(crate) fn text(&self, text: &str) {
+        if !self.is_json() {
+            let _ = writeln!(std::io::stdout(), "{text}");
+        }
+    }
+
+    /// The result, for programs. Nothing in text mode. Once a command.
+    pub(crate) fn json(&self, value: &impl Serialize) {
+        if self.is_json() {
+            let text = serde_json::to_string_pretty(value).unwrap_or_default();
+            let _ = writeln!(std::io::stdout(), "{text}");
+        }
+    }
+
+    /// One line of raw output, in either mode.
+    pub(crate) fn raw(&self, text: &str) {
+        let _ = std::io::stdout().write_all(text.as_bytes());
+    }
+
+    /// What a person should know on the way: to standard error.
+    pub(crate) fn note(&self, text: &str) {
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+
+    /// May a live display be drawn?
+    pub(crate) fn is_live(&self) -> bool {
+        !self.is_json() && std::io::stderr().is_terminal()
+    }
+
+    /// Asks; the end of the input is `None`.
+    pub(crate) fn ask(&self, question: &str) -> Option<String> {
+        let mut err = std::io::stderr();
+        let _ = write!(err, "{question} ");
+        let _ = err.flush();
+        let mut line = String::new();
+        match std::io::stdin().lock().read_line(&mut line) {
+            Ok(n) if n > 0 => Some(line.trim().to_lowercase()),
+            _ => {
+                let _ = writeln!(err);
+                None
+            }
+        }
+    }
+
+    /// The failure, and its exit code.
+    pub(crate) fn fail(&self, failure: &Failure) -> ExitCode {
+        self.note(&format!("brigade: {failure}"));
+        self.json(&json!({ "error": failure.message, "exit": failure.exit as u8 }));
+        failure.exit.into()
+    }
+}
+
+/// Help and version are answers; anything else is a usage error.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
+}

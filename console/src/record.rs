@@ -1,0 +1,101 @@
+//! One record of a report as a line: JSON or CSV. Nothing that a bucket holds can break a line, a table or a
+//! terminal.
+
+use proto::v1::{AuditRecord, Outcome};
+use proto::ObjectKey;
+use serde_json::{Value, json};
+
+use crate::job_stat;
+
+/// The columns, in order.
+pub(crate) const COLUMNS: [&str; 16] = [
+    "round", "task", "key", "destination_key", "size", "outcome", "proof", "proof_value", "source_proved", "attempts",
+    "millis", "code", "text", "note", "worker", "finished_at",
+];
+
+/// The name of an outcome.
+pub(crate) fn outcome(record: &AuditRecord) -> &'static str {
+    match record.outcome() {
+        Outcome::Succeeded => "succeeded",
+        Outcome::Skipped => "skipped",
+        Outcome::Failed => "failed",
+        Outcome::Unspecified => "unknown",
+    }
+}
+
+/// A key as text: itself where it is UTF-8, else with `%XX` for what is not.
+fn key(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => ObjectKey::new(bytes.to_vec()).to_line(),
+    }
+}
+
+fn values(round: u32, task: u32, record: &AuditRecord) -> [Value; 16] {
+    [
+        json!(round),
+        json!(task),
+        json!(key(&record.key)),
+        json!(key(&record.destination_key)),
+        json!(record.size),
+        json!(outcome(record)),
+        json!(record.proof),
+        json!(record.proof_value),
+        json!(record.source_proved),
+        json!(record.attempts),
+        json!(record.millis),
+        json!(record.code),
+        json!(record.text),
+        json!(record.note),
+        json!(record.worker),
+        job_stat::time(record.finished_at),
+    ]
+}
+
+/// One JSON object and a line end. JSON escapes control characters, so a record is always one line.
+pub(crate) fn json_line(round: u32, task: u32, record: &AuditRecord) -> String {
+    let fields = COLUMNS.iter().zip(values(round, task, record));
+    let object: serde_json::Map<String, Value> = fields.map(|(name, value)| ((*name).to_owned(), value)).collect();
+    let mut line = Value::Object(object).to_string();
+    line = line.replace('\u{7f}', "\\u007f");
+    line.push('\n');
+    line
+}
+
+/// RFC 4180, every text quoted. Control characters are written `%XX`; a text that a spreadsheet would take for
+/// a formula gets an apostrophe in front.
+pub(crate) fn csv_line(round: u32, task: u32, record: &AuditRecord) -> String {
+    let cells = values(round, task, record).map(|value| match value {
+        Value::String(text) => csv_text(&text),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    });
+    cells.join(",") + "\r\n"
+}
+
+fn csv_text(text: &str) -> String {
+    let plain = ObjectKey::from(text).to_line().replace('"', "\"\"");
+    let formula = plain.starts_with(['=', '+', '-', '@']);
+    format!("\"{}{plain}\"", if formula { "'" } else { "" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hostile() -> AuditRecord {
+        AuditRecord { key: b"a\"b\n\x1b[31m,=1".to_vec(), text: "=cmd()\r\n".into(), ..AuditRecord::default() }
+    }
+
+    #[test]
+    fn a_hostile_key_stays_in_its_line_and_its_cell() {
+        let json = json_line(1, 2, &hostile());
+        assert_eq!(json.matches('\n').count(), 1);
+        let back: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(back["key"], "a\"b\n\u{1b}[31m,=1");
+        let csv = csv_line(1, 2, &hostile());
+        assert_eq!(csv.matches('\n').count(), 1);
+        assert!(csv.contains("\"a\"\"b%0A%1B[31m,=1\""), "{csv}");
+        assert!(csv.contains("\"'=cmd()%0D%0A\""), "{csv}");
+    }
+}

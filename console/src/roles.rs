@@ -1,0 +1,80 @@
+//! The processes and files in `run/`: tokens, addresses, pids.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use conf::Home;
+use conf::home::Role;
+use proto::channel::Token;
+
+use crate::exit::Failure;
+use crate::lock::make_private;
+
+/// Makes a fresh token in `run/token`, readable by the owner alone.
+pub(crate) fn make_token(home: &Home) -> Result<Token, Failure> {
+    make_private(&home.run())?;
+    let token = Token::generate();
+    write_private(&home.token(), token.expose())?;
+    Ok(token)
+}
+
+/// The token that is there.
+pub(crate) fn read_token(home: &Home) -> Option<Token> {
+    Token::parse(&std::fs::read_to_string(home.token()).ok()?).ok()
+}
+
+/// The address in `run/<role>.address`.
+pub(crate) fn read_address(home: &Home, role: Role) -> Option<SocketAddr> {
+    std::fs::read_to_string(home.address(role)).ok()?.trim().parse().ok()
+}
+
+/// Says where a role listens.
+pub(crate) fn write_address(home: &Home, role: Role, address: SocketAddr) -> Result<(), Failure> {
+    write_private(&home.address(role), &address.to_string())
+}
+
+/// Says which process a role is: its pid and when it started, so that a later process of the same pid is not
+/// taken for it.
+pub(crate) fn write_pid(home: &Home, role: Role) -> Result<(), Failure> {
+    let pid = std::process::id();
+    write_private(&home.pid(role), &format!("{pid} {}", started(pid).unwrap_or_default()))
+}
+
+/// The living process of a role.
+pub(crate) fn running(home: &Home, role: Role) -> Option<u32> {
+    let text = std::fs::read_to_string(home.pid(role)).ok()?;
+    let (pid, when) = text.trim().split_once(' ')?;
+    let pid: u32 = pid.parse().ok()?;
+    (started(pid)?.to_string() == when).then_some(pid)
+}
+
+/// Takes away what says that a role runs.
+pub(crate) fn remove(home: &Home, role: Role) {
+    let _ = std::fs::remove_file(home.pid(role));
+    let _ = std::fs::remove_file(home.address(role));
+}
+
+/// Start time in ticks since boot, of a process that is neither gone nor a zombie (proc(5), stat).
+fn started(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    if matches!(fields.first(), Some(&"Z" | &"X")) {
+        return None;
+    }
+    fields.get(19)?.parse().ok()
+}
+
+/// Whole or not at all: a temporary name, then a rename.
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
+    let temporary = path.with_extension(format!("tmp{}", std::process::id()));
+    let write = || {
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+        writeln!(file, "{text}")?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    write().map_err(|error| Failure::file("write", path, &error))
+}

@@ -1,0 +1,163 @@
+//! All roles in one process, over gRPC on 127.0.0.1: for the one-click import.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use conf::home::Role;
+use conf::{Home, SysConf};
+use proto::channel::Token;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::Failure;
+use crate::lock::{self, Lock};
+use crate::roles;
+use crate::service::Service;
+
+/// A master, and with it a tracker and a worker, in this process.
+#[derive(Debug)]
+pub(crate) struct Standalone {
+    home: Home,
+    service: Service,
+    master: Running,
+    others: Vec<Running>,
+    _lock: Lock,
+}
+
+#[derive(Debug)]
+struct Running {
+    name: &'static str,
+    stop: CancellationToken,
+    ended: JoinHandle<Result<(), String>>,
+}
+
+impl Running {
+    async fn stop(self) {
+        self.stop.cancel();
+        match self.ended.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(role = self.name, "ended with an error: {error}"),
+            Err(error) => tracing::error!(role = self.name, "broke: {error}"),
+        }
+    }
+}
+
+impl Standalone {
+    /// Everything that an import needs.
+    pub(crate) async fn start(home: &Home, conf: &SysConf) -> Result<Standalone, Failure> {
+        let mut all = Standalone::master_only(home, conf, false).await?;
+        roles::write_pid(home, Role::Import)?;
+        let token = roles::read_token(home).ok_or_else(|| Failure::new("run/token vanished"))?;
+        let master = roles::read_address(home, Role::Master).ok_or_else(|| Failure::new("run/master.address vanished"))?;
+        let (listener, tracker) = listen().await?;
+        roles::write_address(home, Role::Tracker, tracker)?;
+        all.others = vec![
+            worker(home, conf, tracker, &token),
+            spawn("tracker", {
+                let (conf, options) = (conf.clone(), tracker::Options { listener, master, token: token.clone() });
+                move |stop| async move { tracker::run(&conf, options, stop).await.map_err(|error| chain(&error)) }
+            }),
+        ];
+        Ok(all)
+    }
+
+    /// Only the master; `dormant` answers from the state and starts nothing.
+    pub(crate) async fn master_only(home: &Home, conf: &SysConf, dormant: bool) -> Result<Standalone, Failure> {
+        let Some(lock) = lock::try_take(home, Role::Master)? else {
+            let text = "a service or an import already runs on {home}; look at it with `brigade stat`, end it with `brigade stop`";
+            return Err(Failure::new(text.replace("{home}", &home.root().display().to_string())));
+        };
+        let token = roles::make_token(home)?;
+        let (listener, address) = listen().await?;
+        let master = spawn("master", {
+            let options = master::Options { home: home.clone(), listener, token: token.clone(), dormant };
+            let conf = conf.clone();
+            move |stop| async move { master::run(&conf, options, stop).await.map_err(|error| chain(&error)) }
+        });
+        let service = Service::at(address, &token)?;
+        let mut all = Standalone { home: home.clone(), service, master, others: Vec::new(), _lock: lock };
+        all.wait_until_ready().await?;
+        roles::write_address(home, Role::Master, address)?;
+        Ok(all)
+    }
+
+    /// The master answers, or says why it cannot.
+    async fn wait_until_ready(&mut self) -> Result<(), Failure> {
+        let mut pause = Duration::from_millis(2);
+        loop {
+            if self.service.info().await.is_some() {
+                return Ok(());
+            }
+            if let Ok(ended) = timeout(pause, &mut self.master.ended).await {
+                let why = ended.map_err(|error| error.to_string()).and_then(|ended| ended.map(|()| "it ended".to_owned()));
+                return Err(Failure::new(why.unwrap_or_else(|why| why)));
+            }
+            pause = (pause * 2).min(Duration::from_millis(100));
+            sleep(Duration::ZERO).await;
+        }
+    }
+
+    /// The master's service.
+    pub(crate) fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// Workers settle, then the tracker passes that on, then the master ends.
+    pub(crate) async fn stop(self) {
+        for role in self.others {
+            role.stop().await;
+        }
+        self.master.stop().await;
+        for role in [Role::Master, Role::Tracker, Role::Import] {
+            roles::remove(&self.home, role);
+        }
+        let _ = std::fs::remove_file(self.home.token());
+    }
+}
+
+fn worker(home: &Home, conf: &SysConf, tracker: SocketAddr, token: &Token) -> Running {
+    let options = worker::Options { tracker, token: token.clone(), name: host_name(), home: home.clone() };
+    let conf = conf.clone();
+    spawn("worker", move |stop| async move { worker::run(&conf, options, stop).await.map_err(|error| chain(&error)) })
+}
+
+/// This host's name, for records and `stat`.
+pub(crate) fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name: String = name.trim().chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '-' }).collect();
+    if name.is_empty() { "localhost".into() } else { name }
+}
+
+async fn listen() -> Result<(TcpListener, SocketAddr), Failure> {
+    let bind = async {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        Ok::<_, std::io::Error>((listener, address))
+    };
+    bind.await.map_err(|error| Failure::new(format!("cannot listen on 127.0.0.1: {error}")))
+}
+
+fn spawn<F, R>(name: &'static str, run: F) -> Running
+where
+    F: FnOnce(CancellationToken) -> R,
+    R: Future<Output = Result<(), String>> + Send + 'static,
+{
+    let stop = CancellationToken::new();
+    Running { name, ended: tokio::spawn(run(stop.clone())), stop }
+}
+
+/// An error with its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}

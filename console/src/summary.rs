@@ -1,0 +1,48 @@
+//! What an import says at its end.
+
+use proto::v1;
+
+use crate::job_stat::{count, duration, named, size};
+
+/// For people: what moved, what proved it, what failed and why, and where to read on.
+pub(crate) fn text(stat: &v1::JobStat, report: Option<&str>) -> String {
+    let mut lines = vec![format!("{}: {}", stat.job, stat.state)];
+    let mut line = |name: &str, value: String| {
+        if !value.is_empty() {
+            lines.push(format!("  {name:<10} {value}"));
+        }
+    };
+    line("found", format!("{} objects, {}", count(stat.scan_objects), size(stat.scan_bytes)));
+    line("moved", format!("{} objects, {}", count(stat.objects_succeeded), size(stat.bytes_succeeded)));
+    if stat.objects_skipped > 0 {
+        line("skipped", format!("{} objects, {}", count(stat.objects_skipped), size(stat.bytes_skipped)));
+    }
+    if stat.listed_special > 0 {
+        line("left out", format!("{} that are no objects (links, sockets, devices)", count(stat.listed_special)));
+    }
+    line("proved by", proofs(stat));
+    line("failed", if stat.objects_failed == 0 { "0".into() } else { format!("{} ({})", count(stat.objects_failed), named(&stat.failures)) });
+    let seconds = (stat.finished_at_ms - stat.started_at_ms).max(0) as f64 / 1000.0;
+    if stat.finished_at_ms > 0 {
+        let rate = if seconds > 0.0 { format!(", {}/s", size((stat.bytes_succeeded as f64 / seconds) as u64)) } else { String::new() };
+        line("time", format!("{}{rate}", if seconds < 10.0 { format!("{seconds:.1}s") } else { duration(seconds) }));
+    }
+    line("reason", stat.reason.clone());
+    for warning in &stat.warnings {
+        line("warning", warning.clone());
+    }
+    line("report", report.unwrap_or_default().to_owned());
+    if stat.objects_failed > 0 {
+        line("failures", format!("{}/failed_tasks/", stat.folder));
+    }
+    lines.join("\n")
+}
+
+/// `crc64ecma 1,000; the source's own checksum agreed for 990`. What only has its length compared is said.
+fn proofs(stat: &v1::JobStat) -> String {
+    let mut text = named(&stat.proofs);
+    if stat.source_proved > 0 {
+        text.push_str(&format!("; the source's own checksum agreed for {}", count(stat.source_proved)));
+    }
+    text
+}

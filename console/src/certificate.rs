@@ -112,7 +112,8 @@ pub(crate) fn check(file: impl BufRead) -> Result<Certificate, Failure> {
     let bad = |why: String| Failure::new(format!("the report is not what its certificate says: {why}"));
     let mut lines = file.split(b'\n');
     let head = lines.next().transpose().map_err(|error| bad(error.to_string()))?.unwrap_or_default();
-    let head: Certificate = serde_json::from_slice(&head).map_err(|error| bad(format!("no certificate: {error}")))?;
+    let head: Certificate =
+        serde_json::from_slice(&head).map_err(|error| bad(format!("no certificate: {error}")))?;
     let empty = v1::JobStat::default();
     let mut summing = Summing::new(&empty, head.failed_only);
     for line in lines {
@@ -120,11 +121,13 @@ pub(crate) fn check(file: impl BufRead) -> Result<Certificate, Failure> {
         if line.is_empty() {
             continue;
         }
-        let value: serde_json::Value = serde_json::from_slice(&line).map_err(|error| bad(error.to_string()))?;
+        let value: serde_json::Value =
+            serde_json::from_slice(&line).map_err(|error| bad(error.to_string()))?;
         line.push(b'\n');
         summing.digest.update(&line);
         let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
-        let (size, proved) = (value["size"].as_u64().unwrap_or(0), value["source_proved"].as_bool().unwrap_or(false));
+        let (size, proved) =
+            (value["size"].as_u64().unwrap_or(0), value["source_proved"].as_bool().unwrap_or(false));
         summing.count(&text("outcome"), &text("proof"), proved, &text("code"), size);
     }
     let sums = summing.finish();
@@ -141,7 +144,13 @@ mod tests {
     use super::*;
 
     fn report() -> String {
-        let record = v1::AuditRecord { key: b"k".to_vec(), size: 5, outcome: 1, proof: "crc64ecma".into(), ..Default::default() };
+        let record = v1::AuditRecord {
+            key: b"k".to_vec(),
+            size: 5,
+            outcome: 1,
+            proof: "crc64ecma".into(),
+            ..Default::default()
+        };
         let line = record::json_line(1, 1, &record);
         let mut summing = Summing::new(&v1::JobStat::default(), false);
         summing.add(&record, &line);
@@ -152,7 +161,11 @@ mod tests {
     fn an_untouched_report_checks_and_a_changed_one_does_not() {
         let report = report();
         assert_eq!(check(report.as_bytes()).unwrap().succeeded, Tally { objects: 1, bytes: 5 });
-        for (from, to) in [("\"size\":5", "\"size\":6"), ("\"records\":1", "\"records\":2"), ("crc64ecma\",\"proof_value", "size\",\"proof_value")] {
+        for (from, to) in [
+            ("\"size\":5", "\"size\":6"),
+            ("\"records\":1", "\"records\":2"),
+            ("crc64ecma\",\"proof_value", "size\",\"proof_value"),
+        ] {
             assert!(check(report.replace(from, to).as_bytes()).is_err(), "{from}");
         }
     }

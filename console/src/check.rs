@@ -51,7 +51,11 @@ fn take<T>(loaded: Result<Checked<T>, Vec<conf::load::Problem>>, output: &Output
         }
         Err(problems) => {
             let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            Err(Failure::usage(format!("the configuration has {} problem(s):\n{}", lines.len(), lines.join("\n"))))
+            Err(Failure::usage(format!(
+                "the configuration has {} problem(s):\n{}",
+                lines.len(),
+                lines.join("\n")
+            )))
         }
     }
 }
@@ -60,7 +64,8 @@ fn take<T>(loaded: Result<Checked<T>, Vec<conf::load::Problem>>, output: &Output
 pub(crate) async fn first_look(job: &JobConf) -> Result<JobConf, Failure> {
     let job = job.fill_in().map_err(|error| Failure::usage(error.to_string()))?;
     let context = || Context { meter: Meter::unlimited(), timeout: PATIENCE };
-    let source = storage::open::source(&job.source, &context()).map_err(|error| explain("source", &job.source, &error))?;
+    let source = storage::open::source(&job.source, &context())
+        .map_err(|error| explain("source", &job.source, &error))?;
     let destination = storage::open::destination(&job.destination, &context());
     let destination = destination.map_err(|error| explain("destination", &job.destination, &error))?;
     asked(|| source.check()).await.map_err(|error| explain("source", &job.source, &error))?;
@@ -78,7 +83,9 @@ async fn asked<F: Future<Output = storage::Result<()>>>(ask: impl Fn() -> F) -> 
             Err(error) => error,
         };
         match policy.decide(&error, attempt, Duration::from_secs(u64::from(attempt) * 200)) {
-            retry::Decision::Retry(pause) if error.kind() != ErrorKind::CredentialsExpired => tokio::time::sleep(pause).await,
+            retry::Decision::Retry(pause) if error.kind() != ErrorKind::CredentialsExpired => {
+                tokio::time::sleep(pause).await
+            }
             _ => return Err(error),
         }
         attempt += 1;
@@ -88,8 +95,14 @@ async fn asked<F: Future<Output = storage::Result<()>>>(ask: impl Fn() -> F) -> 
 fn explain(side: &str, endpoint: &Endpoint, error: &storage::Error) -> Failure {
     let exit = match error.kind() {
         ErrorKind::Unreachable | ErrorKind::Timeout => Exit::Unreachable,
-        ErrorKind::DiskFull | ErrorKind::Io | ErrorKind::Throttled | ErrorKind::ServiceFailure | ErrorKind::Broken => Exit::Failure,
-        ErrorKind::AccessDenied if side == "destination" && endpoint.kind == EndpointType::Local => Exit::Failure,
+        ErrorKind::DiskFull
+        | ErrorKind::Io
+        | ErrorKind::Throttled
+        | ErrorKind::ServiceFailure
+        | ErrorKind::Broken => Exit::Failure,
+        ErrorKind::AccessDenied if side == "destination" && endpoint.kind == EndpointType::Local => {
+            Exit::Failure
+        }
         _ => Exit::Usage,
     };
     let place = endpoint.describe();

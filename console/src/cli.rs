@@ -7,8 +7,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Moves buckets between clouds and proves that every object arrived.
 #[derive(Debug, Parser)]
 #[command(name = "brigade", version, disable_help_subcommand = true)]
-#[command(after_help = "Exit codes: 0 done; 1 failure; 2 usage or configuration error, nothing was started; \
-3 the job ended and some objects failed; 4 the service is not reachable.")]
+#[command(
+    after_help = "Exit codes: 0 done; 1 failure; 2 usage or configuration error, nothing was started; \
+3 the job ended and some objects failed; 4 the service is not reachable."
+)]
 pub(crate) struct Cli {
     /// The installation; the current directory when left out
     #[arg(long, global = true, env = "BRIGADE_HOME", value_name = "DIR")]

@@ -33,7 +33,9 @@ pub(crate) async fn run(cli: &Cli, output: &Output) -> Outcome {
         Command::Submit { file } => submit::run(file.as_deref(), &home, output).await,
         Command::Stat { job, watch } => stat::run(job.as_deref(), *watch, &home, output).await,
         Command::Retry { job } => retry::run(&named(job.as_deref(), &home, output)?, &home, output).await,
-        Command::Clean { job, force } => clean::run(cli, &named(job.as_deref(), &home, output)?, *force, &home, output).await,
+        Command::Clean { job, force } => {
+            clean::run(cli, &named(job.as_deref(), &home, output)?, *force, &home, output).await
+        }
         Command::Pause { job } => pause::pause(job, &home, output).await,
         Command::Resume { job } => pause::resume(job, &home, output).await,
         Command::Limit(args) => limit::run(args, &home, output).await,

@@ -148,7 +148,8 @@ pub(crate) fn named(causes: &[v1::CauseCount]) -> String {
 }
 
 fn requests(counts: &[v1::RequestCount]) -> String {
-    let shown = counts.iter().map(|count| format!("{} {} {}", count.side, count.kind, self::count(count.count)));
+    let shown =
+        counts.iter().map(|count| format!("{} {} {}", count.side, count.kind, self::count(count.count)));
     shown.collect::<Vec<_>>().join(", ")
 }
 
@@ -195,11 +196,26 @@ mod tests {
     fn the_document_has_every_field_of_the_contract_and_unknown_is_null() {
         let document = document(&v1::JobStat { job: "local_test".into(), ..v1::JobStat::default() });
         for field in [
-            "job", "type", "state", "round", "scan", "tasks", "objects", "bytes", "rate", "eta_s", "started_at", "finished_at",
+            "job",
+            "type",
+            "state",
+            "round",
+            "scan",
+            "tasks",
+            "objects",
+            "bytes",
+            "rate",
+            "eta_s",
+            "started_at",
+            "finished_at",
         ] {
             assert!(document.get(field).is_some(), "{field}");
         }
-        assert!(document["eta_s"].is_null() && document["finished_at"].is_null() && document["objects"]["total"].is_null());
+        assert!(
+            document["eta_s"].is_null()
+                && document["finished_at"].is_null()
+                && document["objects"]["total"].is_null()
+        );
     }
 
     #[test]

@@ -23,7 +23,8 @@ pub(crate) fn to_file(file: &Path, level: &str, verbose: u8) -> Result<(), Failu
     // Libraries below us say more than anybody wants at the finer levels.
     let filter = format!("{level},h2=warn,hyper=warn,hyper_util=warn,tower=warn,sled=warn,rustls=warn");
     let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let made = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(Mutex::new(opened));
+    let made =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(Mutex::new(opened));
     let _ = made.try_init();
     Ok(())
 }

@@ -36,7 +36,9 @@ impl Progress {
         let line = line(stat);
         if let Some(bar) = &self.bar {
             bar.set_length(stat.scan_bytes.max(1));
-            bar.set_position(stat.bytes_succeeded + stat.bytes_skipped + stat.bytes_failed + stat.bytes_in_flight);
+            bar.set_position(
+                stat.bytes_succeeded + stat.bytes_skipped + stat.bytes_failed + stat.bytes_in_flight,
+            );
             bar.set_message(line);
         } else if self.last.elapsed() >= EVERY {
             self.last = Instant::now();

@@ -1,16 +1,30 @@
 //! One record of a report as a line: JSON or CSV. Nothing that a bucket holds can break a line, a table or a
 //! terminal.
 
-use proto::v1::{AuditRecord, Outcome};
 use proto::ObjectKey;
+use proto::v1::{AuditRecord, Outcome};
 use serde_json::{Value, json};
 
 use crate::job_stat;
 
 /// The columns, in order.
 pub(crate) const COLUMNS: [&str; 16] = [
-    "round", "task", "key", "destination_key", "size", "outcome", "proof", "proof_value", "source_proved", "attempts",
-    "millis", "code", "text", "note", "worker", "finished_at",
+    "round",
+    "task",
+    "key",
+    "destination_key",
+    "size",
+    "outcome",
+    "proof",
+    "proof_value",
+    "source_proved",
+    "attempts",
+    "millis",
+    "code",
+    "text",
+    "note",
+    "worker",
+    "finished_at",
 ];
 
 /// The name of an outcome.
@@ -55,7 +69,8 @@ fn values(round: u32, task: u32, record: &AuditRecord) -> [Value; 16] {
 /// One JSON object and a line end. JSON escapes control characters, so a record is always one line.
 pub(crate) fn json_line(round: u32, task: u32, record: &AuditRecord) -> String {
     let fields = COLUMNS.iter().zip(values(round, task, record));
-    let object: serde_json::Map<String, Value> = fields.map(|(name, value)| ((*name).to_owned(), value)).collect();
+    let object: serde_json::Map<String, Value> =
+        fields.map(|(name, value)| ((*name).to_owned(), value)).collect();
     let mut line = Value::Object(object).to_string();
     line = line.replace('\u{7f}', "\\u007f");
     line.push('\n');
@@ -84,7 +99,11 @@ mod tests {
     use super::*;
 
     fn hostile() -> AuditRecord {
-        AuditRecord { key: b"a\"b\n\x1b[31m,=1".to_vec(), text: "=cmd()\r\n".into(), ..AuditRecord::default() }
+        AuditRecord {
+            key: b"a\"b\n\x1b[31m,=1".to_vec(),
+            text: "=cmd()\r\n".into(),
+            ..AuditRecord::default()
+        }
     }
 
     #[test]

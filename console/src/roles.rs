@@ -71,7 +71,8 @@ fn started(pid: u32) -> Option<u64> {
 pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
     let temporary = path.with_extension(format!("tmp{}", std::process::id()));
     let write = || {
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+        let mut file =
+            OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
         writeln!(file, "{text}")?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)

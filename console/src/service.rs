@@ -25,7 +25,9 @@ impl Service {
     pub(crate) async fn connect(home: &Home) -> Result<Service, Failure> {
         let nobody = || {
             let home = home.root().display();
-            Failure::unreachable(format!("no service runs at {home}; start it with `brigade start`, or use `brigade import`"))
+            Failure::unreachable(format!(
+                "no service runs at {home}; start it with `brigade start`, or use `brigade import`"
+            ))
         };
         let token = roles::read_token(home).ok_or_else(nobody)?;
         let address = roles::read_address(home, Role::Master).ok_or_else(nobody)?;
@@ -33,16 +35,17 @@ impl Service {
         let answer = timeout(Duration::from_secs(5), service.jobs.clone().info(v1::InfoRequest {})).await;
         match answer {
             Ok(Ok(_)) => Ok(service),
-            Ok(Err(status)) if status.code() == Code::Unauthenticated => {
-                Err(Failure::unreachable(format!("the service at {address} has another token; restart it with `brigade stop` and `brigade start`")))
-            }
+            Ok(Err(status)) if status.code() == Code::Unauthenticated => Err(Failure::unreachable(format!(
+                "the service at {address} has another token; restart it with `brigade stop` and `brigade start`"
+            ))),
             Ok(Err(_)) | Err(_) => Err(nobody()),
         }
     }
 
     /// A master whose address is known.
     pub(crate) fn at(address: SocketAddr, token: &Token) -> Result<Service, Failure> {
-        let caller = channel::call(address, token).map_err(|error| Failure::new(format!("no channel to {address}: {error}")))?;
+        let caller = channel::call(address, token)
+            .map_err(|error| Failure::new(format!("no channel to {address}: {error}")))?;
         let jobs = JobsClient::new(caller)
             .max_decoding_message_size(channel::MAX_MESSAGE)
             .max_encoding_message_size(channel::MAX_MESSAGE);
@@ -96,7 +99,11 @@ impl Service {
     }
 
     /// The records of a job, in chunks.
-    pub(crate) async fn report(&self, job: &str, failed_only: bool) -> Result<tonic::Streaming<v1::ReportChunk>, Failure> {
+    pub(crate) async fn report(
+        &self,
+        job: &str,
+        failed_only: bool,
+    ) -> Result<tonic::Streaming<v1::ReportChunk>, Failure> {
         answer(self.jobs.clone().report(v1::ReportRequest { job: job.to_owned(), failed_only }).await)
     }
 }

@@ -50,13 +50,15 @@ impl Standalone {
         let mut all = Standalone::master_only(home, conf, false).await?;
         roles::write_pid(home, Role::Import)?;
         let token = roles::read_token(home).ok_or_else(|| Failure::new("run/token vanished"))?;
-        let master = roles::read_address(home, Role::Master).ok_or_else(|| Failure::new("run/master.address vanished"))?;
+        let master = roles::read_address(home, Role::Master)
+            .ok_or_else(|| Failure::new("run/master.address vanished"))?;
         let (listener, tracker) = listen().await?;
         roles::write_address(home, Role::Tracker, tracker)?;
         all.others = vec![
             worker(home, conf, tracker, &token),
             spawn("tracker", {
-                let (conf, options) = (conf.clone(), tracker::Options { listener, master, token: token.clone() });
+                let (conf, options) =
+                    (conf.clone(), tracker::Options { listener, master, token: token.clone() });
                 move |stop| async move { tracker::run(&conf, options, stop).await.map_err(|error| chain(&error)) }
             }),
         ];
@@ -64,7 +66,11 @@ impl Standalone {
     }
 
     /// Only the master; `dormant` answers from the state and starts nothing.
-    pub(crate) async fn master_only(home: &Home, conf: &SysConf, dormant: bool) -> Result<Standalone, Failure> {
+    pub(crate) async fn master_only(
+        home: &Home,
+        conf: &SysConf,
+        dormant: bool,
+    ) -> Result<Standalone, Failure> {
         let Some(lock) = lock::try_take(home, Role::Master)? else {
             let text = "a service or an import already runs on {home}; look at it with `brigade stat`, end it with `brigade stop`";
             return Err(Failure::new(text.replace("{home}", &home.root().display().to_string())));
@@ -91,7 +97,9 @@ impl Standalone {
                 return Ok(());
             }
             if let Ok(ended) = timeout(pause, &mut self.master.ended).await {
-                let why = ended.map_err(|error| error.to_string()).and_then(|ended| ended.map(|()| "it ended".to_owned()));
+                let why = ended
+                    .map_err(|error| error.to_string())
+                    .and_then(|ended| ended.map(|()| "it ended".to_owned()));
                 return Err(Failure::new(why.unwrap_or_else(|why| why)));
             }
             pause = (pause * 2).min(Duration::from_millis(100));
@@ -120,13 +128,19 @@ impl Standalone {
 fn worker(home: &Home, conf: &SysConf, tracker: SocketAddr, token: &Token) -> Running {
     let options = worker::Options { tracker, token: token.clone(), name: host_name(), home: home.clone() };
     let conf = conf.clone();
-    spawn("worker", move |stop| async move { worker::run(&conf, options, stop).await.map_err(|error| chain(&error)) })
+    spawn("worker", move |stop| async move {
+        worker::run(&conf, options, stop).await.map_err(|error| chain(&error))
+    })
 }
 
 /// This host's name, for records and `stat`.
 pub(crate) fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name: String = name.trim().chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '-' }).collect();
+    let name: String = name
+        .trim()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '-' })
+        .collect();
     if name.is_empty() { "localhost".into() } else { name }
 }
 

@@ -18,14 +18,31 @@ pub(crate) fn text(stat: &v1::JobStat, report: Option<&str>) -> String {
         line("skipped", format!("{} objects, {}", count(stat.objects_skipped), size(stat.bytes_skipped)));
     }
     if stat.listed_special > 0 {
-        line("left out", format!("{} that are no objects (links, sockets, devices)", count(stat.listed_special)));
+        line(
+            "left out",
+            format!("{} that are no objects (links, sockets, devices)", count(stat.listed_special)),
+        );
     }
     line("proved by", proofs(stat));
-    line("failed", if stat.objects_failed == 0 { "0".into() } else { format!("{} ({})", count(stat.objects_failed), named(&stat.failures)) });
+    line(
+        "failed",
+        if stat.objects_failed == 0 {
+            "0".into()
+        } else {
+            format!("{} ({})", count(stat.objects_failed), named(&stat.failures))
+        },
+    );
     let seconds = (stat.finished_at_ms - stat.started_at_ms).max(0) as f64 / 1000.0;
     if stat.finished_at_ms > 0 {
-        let rate = if seconds > 0.0 { format!(", {}/s", size((stat.bytes_succeeded as f64 / seconds) as u64)) } else { String::new() };
-        line("time", format!("{}{rate}", if seconds < 10.0 { format!("{seconds:.1}s") } else { duration(seconds) }));
+        let rate = if seconds > 0.0 {
+            format!(", {}/s", size((stat.bytes_succeeded as f64 / seconds) as u64))
+        } else {
+            String::new()
+        };
+        line(
+            "time",
+            format!("{}{rate}", if seconds < 10.0 { format!("{seconds:.1}s") } else { duration(seconds) }),
+        );
     }
     line("reason", stat.reason.clone());
     for warning in &stat.warnings {

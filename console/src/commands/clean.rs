@@ -10,7 +10,9 @@ use crate::output::Output;
 
 pub(crate) async fn run(cli: &Cli, job: &str, force: bool, home: &Home, output: &Output) -> Outcome {
     if !cli.no_input {
-        let question = format!("Forget the job {job}: its records, reports and unfinished uploads? What was moved stays. [y/N]");
+        let question = format!(
+            "Forget the job {job}: its records, reports and unfinished uploads? What was moved stays. [y/N]"
+        );
         if output.ask(&question).as_deref() != Some("y") {
             return Err(Failure::new("nothing was cleaned"));
         }

@@ -61,7 +61,14 @@ async fn asked_to_stop() {
     }
 }
 
-async fn carry_out(cli: &Cli, args: &Import, home: &Home, job: &JobConf, service: &Service, output: &Output) -> Outcome {
+async fn carry_out(
+    cli: &Cli,
+    args: &Import,
+    home: &Home,
+    job: &JobConf,
+    service: &Service,
+    output: &Output,
+) -> Outcome {
     let earlier = service.find(&job.name).await?;
     let way = choose(cli, args, earlier.as_ref(), job, output)?;
     match (way, &earlier) {
@@ -88,7 +95,8 @@ async fn carry_out(cli: &Cli, args: &Import, home: &Home, job: &JobConf, service
         } else {
             may_retry && args.retry.is_none() && !cli.no_input && {
                 output.text(&summary::text(&stat, None));
-                let question = format!("{} objects failed. Retry them? [y/N]", job_stat::count(stat.objects_failed));
+                let question =
+                    format!("{} objects failed. Retry them? [y/N]", job_stat::count(stat.objects_failed));
                 output.ask(&question).as_deref() == Some("y")
             }
         };
@@ -100,7 +108,13 @@ async fn carry_out(cli: &Cli, args: &Import, home: &Home, job: &JobConf, service
 }
 
 /// What the flags say, else what the user says, else what is safe.
-fn choose(cli: &Cli, args: &Import, earlier: Option<&v1::JobStat>, job: &JobConf, output: &Output) -> Result<Way, Failure> {
+fn choose(
+    cli: &Cli,
+    args: &Import,
+    earlier: Option<&v1::JobStat>,
+    job: &JobConf,
+    output: &Output,
+) -> Result<Way, Failure> {
     let Some(stat) = earlier else { return Ok(Way::New) };
     if args.restart {
         return Ok(Way::Restart);
@@ -119,7 +133,10 @@ fn choose(cli: &Cli, args: &Import, earlier: Option<&v1::JobStat>, job: &JobConf
     let complete = stat.state == "succeeded";
     if cli.no_input {
         return if complete {
-            Err(Failure::usage(format!("the job {} is complete: say --restart to start anew, or --resume to see its summary", stat.job)))
+            Err(Failure::usage(format!(
+                "the job {} is complete: say --restart to start anew, or --resume to see its summary",
+                stat.job
+            )))
         } else {
             Ok(Way::Resume)
         };
@@ -129,7 +146,8 @@ fn choose(cli: &Cli, args: &Import, earlier: Option<&v1::JobStat>, job: &JobConf
         let question = format!("The job {} {why}. Forget it and start anew? [y/N]", stat.job);
         return Ok(if output.ask(&question).as_deref() == Some("y") { Way::Restart } else { Way::Leave });
     }
-    let question = format!("The job {} was begun and is {}. Go on where it stopped? [Y/n]", stat.job, stat.state);
+    let question =
+        format!("The job {} was begun and is {}. Go on where it stopped? [Y/n]", stat.job, stat.state);
     match output.ask(&question).as_deref() {
         Some("n" | "no") => {
             let sure = output.ask("Forget it and start anew? What was moved stays. [y/N]");
@@ -154,7 +172,10 @@ async fn until_it_rests(service: &Service, job: &str, output: &Output) -> Result
     let mut progress = Progress::new(*output);
     let mut pause = Duration::from_millis(10);
     loop {
-        let stat = service.find(job).await?.ok_or_else(|| Failure::new(format!("the job {job} was cleaned by somebody else")))?;
+        let stat = service
+            .find(job)
+            .await?
+            .ok_or_else(|| Failure::new(format!("the job {job} was cleaned by somebody else")))?;
         if matches!(stat.state.as_str(), "succeeded" | "failed" | "paused" | "cancelled") {
             progress.clear();
             return Ok(stat);
@@ -177,7 +198,8 @@ async fn finish(service: &Service, home: &Home, stat: &v1::JobStat, output: &Out
     let mut document = job_stat::document(stat);
     document["report"] = json!(report);
     if stat.state == "paused" {
-        let reason = format!("{} is paused: {}\nGo on with `brigade import --resume`.", stat.job, stat.reason);
+        let reason =
+            format!("{} is paused: {}\nGo on with `brigade import --resume`.", stat.job, stat.reason);
         output.note(&reason);
         output.json(&document);
         return Ok(Exit::Failure);

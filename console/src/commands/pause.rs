@@ -9,7 +9,8 @@ use crate::service::Service;
 
 pub(crate) async fn pause(job: &str, home: &Home, output: &Output) -> Outcome {
     let stat = Service::connect(home).await?.pause(job).await?;
-    output.text(&format!("{job} is {}; what is in flight ends; go on with `brigade resume {job}`", stat.state));
+    output
+        .text(&format!("{job} is {}; what is in flight ends; go on with `brigade resume {job}`", stat.state));
     output.json(&job_stat::document(&stat));
     Ok(Exit::Done)
 }

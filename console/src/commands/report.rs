@@ -32,13 +32,15 @@ pub(crate) async fn run(args: &Report, home: &Home, output: &Output) -> Outcome 
         Some(path) => {
             let file = File::create(path).map_err(|error| Failure::file("write", path, &error))?;
             let mut file = BufWriter::new(file);
-            copy(&head, &mut records, args.format, &mut file).map_err(|error| Failure::file("write", path, &error))?;
+            copy(&head, &mut records, args.format, &mut file)
+                .map_err(|error| Failure::file("write", path, &error))?;
             output.text(&line(&head, &path.display().to_string()));
             output.json(&head);
         }
         None => {
             let mut out = std::io::stdout().lock();
-            copy(&head, &mut records, args.format, &mut out).map_err(|error| Failure::new(format!("cannot print: {error}")))?;
+            copy(&head, &mut records, args.format, &mut out)
+                .map_err(|error| Failure::new(format!("cannot print: {error}")))?;
         }
     }
     Ok(Exit::Done)
@@ -61,14 +63,21 @@ pub(crate) async fn into_folder(service: &Service, home: &Home, job: &str) -> Re
 }
 
 /// The records go to a file without a name, because the head needs them all.
-async fn write(service: &Service, home: &Home, job: &str, args: &Report) -> Result<(Certificate, File), Failure> {
+async fn write(
+    service: &Service,
+    home: &Home,
+    job: &str,
+    args: &Report,
+) -> Result<(Certificate, File), Failure> {
     let mut chunks = service.report(job, args.failed).await?;
     let mut file = scratch(home)?;
     let mut out = BufWriter::new(&mut file);
     let mut summing = None;
     while let Some(chunk) = chunks.message().await.map_err(|status| failure(&status))? {
         match chunk.part {
-            Some(Part::Head(head)) => summing = Some(Summing::new(&head.stat.unwrap_or_default(), args.failed)),
+            Some(Part::Head(head)) => {
+                summing = Some(Summing::new(&head.stat.unwrap_or_default(), args.failed))
+            }
             Some(Part::Records(batch)) => {
                 let Some(summing) = &mut summing else { continue };
                 for one in &batch.records {
@@ -78,7 +87,8 @@ async fn write(service: &Service, home: &Home, job: &str, args: &Report) -> Resu
                         ReportFormat::Jsonl => line,
                         ReportFormat::Csv => record::csv_line(batch.round, batch.task, one),
                     };
-                    out.write_all(shown.as_bytes()).map_err(|error| Failure::new(format!("cannot write the report: {error}")))?;
+                    out.write_all(shown.as_bytes())
+                        .map_err(|error| Failure::new(format!("cannot write the report: {error}")))?;
                 }
             }
             Some(Part::Tail(_)) | None => {}
@@ -100,7 +110,12 @@ fn scratch(home: &Home) -> Result<File, Failure> {
     Ok(file)
 }
 
-fn copy(head: &Certificate, records: &mut File, format: ReportFormat, out: &mut impl Write) -> std::io::Result<()> {
+fn copy(
+    head: &Certificate,
+    records: &mut File,
+    format: ReportFormat,
+    out: &mut impl Write,
+) -> std::io::Result<()> {
     match format {
         ReportFormat::Jsonl => writeln!(out, "{}", serde_json::to_string(head).unwrap_or_default())?,
         ReportFormat::Csv => {

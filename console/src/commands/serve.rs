@@ -38,9 +38,11 @@ pub(crate) async fn run(cli: &Cli, role: Role, home: &Home) -> Outcome {
 }
 
 async fn serve(role: Role, home: &Home, conf: &SysConf, shutdown: CancellationToken) -> Outcome {
-    let token = roles::read_token(home).ok_or_else(|| Failure::new("there is no run/token: use `brigade start`"))?;
+    let token =
+        roles::read_token(home).ok_or_else(|| Failure::new("there is no run/token: use `brigade start`"))?;
     let address = |role| roles::read_address(home, role);
-    let missing = |name: &str| Failure::new(format!("the {name} has said no address yet: use `brigade start`"));
+    let missing =
+        |name: &str| Failure::new(format!("the {name} has said no address yet: use `brigade start`"));
     let ended = match role {
         Role::Master => {
             let listener = listen(home, role, conf.master_address).await?;
@@ -50,7 +52,9 @@ async fn serve(role: Role, home: &Home, conf: &SysConf, shutdown: CancellationTo
         Role::Tracker => {
             let master = address(conf::home::Role::Master).ok_or_else(|| missing("master"))?;
             let listener = listen(home, role, conf.tracker_address).await?;
-            tracker::run(conf, tracker::Options { listener, master, token }, shutdown).await.map_err(|error| chain(&error))
+            tracker::run(conf, tracker::Options { listener, master, token }, shutdown)
+                .await
+                .map_err(|error| chain(&error))
         }
         Role::Worker => {
             let tracker = address(conf::home::Role::Tracker).ok_or_else(|| missing("tracker"))?;
@@ -90,7 +94,11 @@ async fn listen(home: &Home, role: Role, configured: SocketAddr) -> Result<TcpLi
 
 /// SIGINT or SIGTERM: stop; SIGHUP means nothing to a service.
 async fn until_asked(shutdown: CancellationToken) {
-    let (Ok(mut terminate), Ok(mut hang_up)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) else { return };
+    let (Ok(mut terminate), Ok(mut hang_up)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+    else {
+        return;
+    };
     loop {
         tokio::select! {
             _ = terminate.recv() => break,

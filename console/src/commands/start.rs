@@ -21,7 +21,9 @@ pub(crate) async fn run(cli: &Cli, home: &Home, output: &Output) -> Outcome {
     let running = |role: Role| roles::running(home, role.home_role());
     let all = [Role::Master, Role::Tracker, Role::Worker];
     if let Some(pid) = roles::running(home, conf::home::Role::Import) {
-        return Err(Failure::new(format!("an import runs on this home (process {pid}): let it end, or `brigade stop`")));
+        return Err(Failure::new(format!(
+            "an import runs on this home (process {pid}): let it end, or `brigade stop`"
+        )));
     }
     lock::make_private(&home.run())?;
     // Running roles have the token that is there; without any of them a fresh one is safer.
@@ -46,7 +48,11 @@ pub(crate) async fn run(cli: &Cli, home: &Home, output: &Output) -> Outcome {
     }
     let names: Vec<&str> = all.iter().map(|role| role.home_role().name()).collect();
     let new: Vec<&str> = started.iter().map(|(role, _)| role.home_role().name()).collect();
-    output.text(&if new.is_empty() { "already running: master, tracker, worker".to_owned() } else { format!("started {}; logs in {}", new.join(", "), home.logs().display()) });
+    output.text(&if new.is_empty() {
+        "already running: master, tracker, worker".to_owned()
+    } else {
+        format!("started {}; logs in {}", new.join(", "), home.logs().display())
+    });
     output.json(&json!({ "running": names, "started": new, "logs": home.logs() }));
     Ok(Exit::Done)
 }
@@ -55,14 +61,21 @@ pub(crate) async fn run(cli: &Cli, home: &Home, output: &Output) -> Outcome {
 async fn launch(cli: &Cli, home: &Home, role: Role) -> Result<Child, Failure> {
     let place = role.home_role();
     roles::remove(home, place);
-    let program = std::env::current_exe().map_err(|error| Failure::new(format!("cannot find this program: {error}")))?;
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::new(format!("cannot find this program: {error}")))?;
     lock::make_private(&home.logs())?;
     let err = home.logs().join(format!("{}.err", place.name()));
     let file = std::fs::File::create(&err).map_err(|error| Failure::file("write", &err, &error))?;
     let mut command = Command::new(program);
-    command.arg("--home").arg(home.root()).args(std::iter::repeat_n("-v", cli.verbose.into())).args(["serve", place.name()]);
+    command
+        .arg("--home")
+        .arg(home.root())
+        .args(std::iter::repeat_n("-v", cli.verbose.into()))
+        .args(["serve", place.name()]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
-    let mut child = command.spawn().map_err(|error| Failure::new(format!("cannot start the {}: {error}", place.name())))?;
+    let mut child = command
+        .spawn()
+        .map_err(|error| Failure::new(format!("cannot start the {}: {error}", place.name())))?;
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
         if let Ok(Some(status)) = child.try_wait() {

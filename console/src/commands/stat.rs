@@ -27,7 +27,9 @@ async fn one(job: &str, home: &Home, output: &Output) -> Outcome {
     let found = answering.service().find(job).await;
     let offline = matches!(answering, Answering::Dormant(_));
     answering.leave().await;
-    let stat = found?.ok_or_else(|| Failure::new(format!("there is no job {job}; `brigade stat` lists those that there are")))?;
+    let stat = found?.ok_or_else(|| {
+        Failure::new(format!("there is no job {job}; `brigade stat` lists those that there are"))
+    })?;
     output.text(&job_stat::table(&stat));
     if offline {
         output.note("(no service runs: this is what the state says)");
@@ -46,7 +48,13 @@ async fn all(home: &Home, output: &Output) -> Outcome {
     }
     for worker in &reply.workers {
         let memory = job_stat::size(worker.memory_bytes);
-        output.text(&format!("worker {} ({}): {} tasks, {memory}, {:.0} % of a core", worker.host, worker.version, worker.leases, worker.cpu_share * 100.0));
+        output.text(&format!(
+            "worker {} ({}): {} tasks, {memory}, {:.0} % of a core",
+            worker.host,
+            worker.version,
+            worker.leases,
+            worker.cpu_share * 100.0
+        ));
     }
     let jobs: Vec<_> = reply.jobs.iter().map(job_stat::document).collect();
     let workers: Vec<_> = reply.workers.iter().map(job_stat::worker_document).collect();

@@ -37,9 +37,16 @@ pub(crate) async fn run(home: &Home, grace: u64, output: &Output) -> Outcome {
         roles::remove(home, role);
     }
     let _ = std::fs::remove_file(home.token());
-    let mut text = if stopped.is_empty() { "nothing was running".to_owned() } else { format!("stopped {}", stopped.join(", ")) };
+    let mut text = if stopped.is_empty() {
+        "nothing was running".to_owned()
+    } else {
+        format!("stopped {}", stopped.join(", "))
+    };
     if !killed.is_empty() {
-        text.push_str(&format!("; {} did not end in {grace} s and had to be killed: nothing is lost", killed.join(", ")));
+        text.push_str(&format!(
+            "; {} did not end in {grace} s and had to be killed: nothing is lost",
+            killed.join(", ")
+        ));
     }
     output.text(&text);
     output.json(&json!({ "stopped": stopped, "killed": killed }));

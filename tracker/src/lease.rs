@@ -1,6 +1,6 @@
 //! The table of leases: grant, renew, expire, fence. Pure: time is an argument.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proto::v1::TaskRef;
@@ -45,9 +45,9 @@ impl LeaseTable {
         self.leases.insert(lease.task.fence, lease);
     }
 
-    /// A task that was out before this tracker started: kept for one lease time for whoever still renews it.
-    pub(crate) fn orphan(&mut self, task: TaskRef, now: Instant) {
-        let lease = Lease { worker: None, granted: now, until: now + self.length, task };
+    /// A task that was out before this tracker started: kept for whoever still renews it.
+    pub(crate) fn orphan(&mut self, task: TaskRef, now: Instant, until: Instant) {
+        let lease = Lease { worker: None, granted: now, until, task };
         self.leases.entry(lease.task.fence).or_insert(lease);
     }
 
@@ -98,7 +98,7 @@ impl LeaseTable {
     }
 
     /// Keeps only leases whose fences the master knows; what else was here is lost.
-    pub(crate) fn keep_only(&mut self, known: &[u64]) {
+    pub(crate) fn keep_only(&mut self, known: &BTreeSet<u64>) {
         self.leases.retain(|fence, _| known.contains(fence));
     }
 
@@ -107,13 +107,20 @@ impl LeaseTable {
         self.leases.keys().copied().collect()
     }
 
-    /// Which jobs a worker has leases of, with their number.
-    pub(crate) fn jobs_of(&self, worker: &str) -> BTreeMap<String, u32> {
-        let mut jobs = BTreeMap::new();
-        for lease in self.leases.values().filter(|lease| lease.worker.as_deref() == Some(worker)) {
-            *jobs.entry(lease.task.job.clone()).or_default() += 1;
+    /// Who works for each job.
+    pub(crate) fn working(&self) -> BTreeMap<&str, BTreeSet<&str>> {
+        let mut working = BTreeMap::<_, BTreeSet<_>>::new();
+        for lease in self.leases.values() {
+            if let Some(worker) = &lease.worker {
+                working.entry(lease.task.job.as_str()).or_default().insert(worker.as_str());
+            }
         }
-        jobs
+        working
+    }
+
+    /// All leases of a worker; they are gone from the table.
+    pub(crate) fn take_of(&mut self, worker: &str) -> Vec<TaskRef> {
+        self.take(|lease| lease.worker.as_deref() == Some(worker))
     }
 
     /// How many leases there are.
@@ -164,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn an_orphan_is_adopted_by_whoever_renews_it_first() {
         let (mut table, now) = (LeaseTable::new(LENGTH), Instant::now());
-        table.orphan(task(1), now);
+        table.orphan(task(1), now, now + LENGTH);
         assert!(table.renew("a/1", &[1], now).lost.is_empty());
         assert_eq!(table.renew("b/1", &[1], now).lost, [1]);
     }

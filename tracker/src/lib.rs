@@ -1,14 +1,21 @@
 //! The live side of dispatch: knows the workers, hands out leased tasks, passes on what workers report,
 //! divides limits.
 //!
-//! Nothing here is durable. After a restart the master names the tasks that are out ([`v1::AttachReply`]);
-//! workers that still renew them adopt them, the others go back to pending after one lease time.
+//! Nothing here is durable. What is rebuilt after a restart, and from where:
+//! - leases: the master names the tasks that are out ([`v1::AttachReply`]); workers that still renew them
+//!   keep them, the others go back to pending after a few heartbeats;
+//! - the roster of workers: a heartbeat learns that it is not registered, and the worker registers again;
+//! - waiting tasks: they are out and nobody renews them, so they come back with the leases;
+//! - limits and stopped jobs: the next answer to Pulse.
 
 mod lease;
 mod limits;
 mod queue;
 mod service;
 mod shared;
+#[cfg(test)]
+mod simulation;
+mod state;
 mod upstream;
 
 use std::net::SocketAddr;

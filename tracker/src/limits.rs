@@ -3,11 +3,11 @@
 
 use proto::v1::Limits;
 
-/// One of `workers` equal shares; a limit of 0 stays "none", any other stays at least 1.
-pub(crate) fn share(limits: Option<&Limits>, workers: usize) -> Limits {
+/// One of `workers` equal shares. A limit of 0 stays "none"; a share is never 0, so a limit below the number
+/// of workers is passed by at most one a second and worker.
+pub(crate) fn share(limits: &Limits, workers: usize) -> Limits {
     let workers = workers.max(1) as u64;
     let part = |total: u64| if total == 0 { 0 } else { (total / workers).max(1) };
-    let limits = limits.copied().unwrap_or_default();
     Limits { bytes_per_s: part(limits.bytes_per_s), requests_per_s: part(limits.requests_per_s) }
 }
 
@@ -21,7 +21,7 @@ mod tests {
         #[test]
         fn shares_never_add_up_to_more_than_the_limit(total in 1000u64.., workers in 1usize..1000) {
             let limits = Limits { bytes_per_s: total, requests_per_s: 0 };
-            let each = share(Some(&limits), workers);
+            let each = share(&limits, workers);
             prop_assert!(each.bytes_per_s.saturating_mul(workers as u64) <= total);
             prop_assert!(each.bytes_per_s > 0);
             prop_assert_eq!(each.requests_per_s, 0);

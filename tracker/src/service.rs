@@ -13,7 +13,8 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
-use crate::shared::{Shared, State};
+use crate::shared::Shared;
+use crate::state::NotRegistered;
 
 /// The longest wait of an Acquire, so that a call is never older than a lost connection is noticed.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
@@ -31,24 +32,10 @@ impl Service {
         Service { shared, master, shutdown }
     }
 
-    /// Hands out up to `most` waiting tasks.
-    fn grant(&self, state: &mut State, worker: &str, most: u32) -> Vec<v1::Grant> {
-        let now = Instant::now();
-        let mut granted = Vec::new();
-        while granted.len() < most as usize {
-            let Some(grant) = state.queue.pop() else { break };
-            let Some(task) = grant.task.clone() else { continue };
-            tracing::debug!(task = crate::name(&task), worker, "leased");
-            state.leases.grant(task, worker, now);
-            granted.push(grant);
-        }
-        granted
-    }
-
     /// A report may pass only under a living lease.
     fn check(&self, task: Option<&v1::TaskRef>) -> Result<u64, Status> {
         let task = task.ok_or_else(|| Status::invalid_argument("no task"))?;
-        if self.shared.state().leases.holds(task.fence, Instant::now()) {
+        if self.shared.state().passes(task.fence, Instant::now()) {
             return Ok(task.fence);
         }
         Err(Status::failed_precondition("the lease on this task is lost"))
@@ -57,7 +44,7 @@ impl Service {
     /// A refusal by the master ends the lease here too.
     fn refused(&self, fence: u64, status: Status) -> Status {
         if status.code() == Code::FailedPrecondition {
-            self.shared.state().leases.end(fence);
+            self.shared.change(|state| state.ended(fence));
         }
         status
     }
@@ -68,7 +55,7 @@ struct Waiting<'a>(&'a Shared, u32);
 
 impl<'a> Waiting<'a> {
     fn new(shared: &'a Shared, most: u32) -> Self {
-        shared.state().wanted += most;
+        shared.change(|state| state.wait(most));
         shared.demand.notify_one();
         Waiting(shared, most)
     }
@@ -76,7 +63,7 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.state().wanted -= self.1;
+        self.0.change(|state| state.waited(self.1));
     }
 }
 
@@ -87,20 +74,8 @@ impl Leases for Service {
         request: Request<v1::RegisterRequest>,
     ) -> Result<Response<v1::RegisterReply>, Status> {
         let request = request.into_inner();
-        let mut state = self.shared.state();
-        let old = state.leases.supersede(&request.worker);
-        self.shared.give_back(&mut state, old);
-        let stat = v1::WorkerStat {
-            worker: request.worker.clone(),
-            host: request.host,
-            version: request.version,
-            slots: request.slots,
-            ..v1::WorkerStat::default()
-        };
         tracing::info!(worker = request.worker, "registered");
-        state.workers.insert(request.worker, (stat, Instant::now()));
-        let lease_ms = self.shared.lease.as_millis() as u64;
-        Ok(Response::new(v1::RegisterReply { lease_ms, renew_ms: (lease_ms / 5).clamp(100, 1000) }))
+        Ok(Response::new(self.shared.change(|state| state.register(request, Instant::now()))))
     }
 
     async fn acquire(
@@ -109,19 +84,16 @@ impl Leases for Service {
     ) -> Result<Response<v1::AcquireReply>, Status> {
         let request = request.into_inner();
         let end = Instant::now() + Duration::from_millis(request.wait_ms.into()).min(LONGEST_WAIT);
-        let waiting = Waiting::new(&self.shared, request.most);
+        let _waiting = Waiting::new(&self.shared, request.most);
         loop {
             let came = self.shared.tasks.notified();
-            let tasks = {
-                let mut state = self.shared.state();
-                if !state.workers.contains_key(&request.worker) {
-                    return Err(Status::failed_precondition("not registered"));
-                }
-                self.grant(&mut state, &request.worker, request.most)
-            };
+            // A tracker that stops hands out nothing: nobody would be left to keep the lease.
+            let most = if self.shutdown.is_cancelled() { 0 } else { request.most };
+            let granted = self.shared.change(|state| state.acquire(&request.worker, most, Instant::now()));
+            let tasks =
+                granted.map_err(|NotRegistered| Status::failed_precondition("register this worker first"))?;
             let left = end.duration_since(Instant::now());
             if !tasks.is_empty() || left.is_zero() || self.shutdown.is_cancelled() {
-                drop(waiting);
                 return Ok(Response::new(v1::AcquireReply { tasks }));
             }
             tokio::select! {
@@ -133,31 +105,7 @@ impl Leases for Service {
 
     async fn renew(&self, request: Request<v1::RenewRequest>) -> Result<Response<v1::RenewReply>, Status> {
         let request = request.into_inner();
-        let mut stat = request.stat.unwrap_or_default();
-        let worker = stat.worker.clone();
-        let now = Instant::now();
-        let held: Vec<u64> = request.held.iter().map(|task| task.fence).collect();
-        let mut state = self.shared.state();
-        let renewed = state.leases.renew(&worker, &held, now);
-        self.shared.give_back(&mut state, renewed.forgotten);
-        let registered = state.workers.contains_key(&worker);
-        stat.leases = held.len() as u32;
-        if request.leaving {
-            state.workers.remove(&worker);
-        } else if registered {
-            state.workers.insert(worker.clone(), (stat, now));
-        }
-        let (limits, jobs) = state.limits_of(&worker);
-        let stopped = &state.stopped;
-        let (mut lost, mut stopping) = (Vec::new(), Vec::new());
-        for task in request.held {
-            if renewed.lost.contains(&task.fence) {
-                lost.push(task);
-            } else if stopped.contains(&task.job) {
-                stopping.push(task);
-            }
-        }
-        Ok(Response::new(v1::RenewReply { lost, limits: Some(limits), jobs, registered, stopping }))
+        Ok(Response::new(self.shared.change(|state| state.renew(request, Instant::now()))))
     }
 
     type ManifestStream = Pin<Box<dyn Stream<Item = Result<v1::ManifestChunk, Status>> + Send>>;
@@ -196,7 +144,7 @@ impl Leases for Service {
         let fence = self.check(request.get_ref().task.as_ref())?;
         let answer = self.master.clone().settle(request.into_inner()).await;
         let answer = answer.map_err(|status| self.refused(fence, status))?;
-        self.shared.state().leases.end(fence);
+        self.shared.change(|state| state.ended(fence));
         Ok(answer)
     }
 }

@@ -11,9 +11,16 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::shared::Shared;
+use crate::state::State;
 
 /// How long the master may hold a Fetch open.
 const FETCH_WAIT_MS: u32 = 5_000;
+/// A call that is not answered by then counts as lost.
+const CALL: Duration = Duration::from_secs(10);
+/// After each quick end of a connection, more from time to time.
+const PAUSE: Duration = Duration::from_millis(50);
+/// A connection that lasted this long was a good one.
+const CALM: Duration = Duration::from_secs(2);
 /// How long workers may take to settle after the shutdown began.
 const DRAIN: Duration = Duration::from_secs(40);
 
@@ -25,87 +32,85 @@ pub(crate) async fn run(
     shutdown: CancellationToken,
     drained: CancellationToken,
 ) {
-    let mut first = true;
-    while !shutdown.is_cancelled() {
-        let Some(session) = attach(&shared, &master, &shutdown, first).await else { break };
-        first = false;
+    let mut quick = 0;
+    let mut last = None;
+    while let Some(session) = attach(&shared, &master, &shutdown).await {
+        last = Some(session);
+        let begun = Instant::now();
         tokio::select! {
             ended = fetch(&shared, &master, session) => lost(ended),
             ended = give_back(&shared, &master, session) => lost(ended),
             ended = pulse(&shared, &master, session) => lost(ended),
             () = tick(&shared) => {}
-            () = shutdown.cancelled() => {}
+            () = shutdown.cancelled() => break,
+        }
+        // A master that takes an Attach and refuses what follows is not asked without pause.
+        quick = if begun.elapsed() < CALM { quick + 1 } else { 0 };
+        tokio::select! {
+            () = sleep((PAUSE * quick).min(CALM)) => {}
+            () = shutdown.cancelled() => break,
         }
     }
-    let session = shared.state().session;
+    if let Some(session) = last {
+        drain(&shared, &master, session).await;
+    }
+    drained.cancel();
+}
+
+/// Tasks that no worker has go back at once; the rest as workers settle.
+async fn drain(shared: &Shared, master: &TasksClient<Caller>, session: u64) {
     let drain = async {
-        // Tasks that no worker has go back at once; the rest as workers settle.
-        let waiting = shared.state().queue.take(|_| true);
-        let mut tasks: Vec<v1::TaskRef> = waiting.into_iter().filter_map(|grant| grant.task).collect();
-        tasks.append(&mut shared.state().returned);
-        if !tasks.is_empty() {
-            let _ = release(&master, session, tasks).await;
-        }
-        while shared.state().leases.len() > 0 && !shared.state().workers.is_empty() {
-            shared.tick(Instant::now());
+        shared.change(State::close);
+        loop {
+            let tasks = shared.state().to_release();
+            if !tasks.is_empty() && release(master, session, tasks.clone()).await.is_ok() {
+                shared.change(|state| state.released(&tasks));
+            }
+            if shared.state().idle() {
+                return;
+            }
             sleep(Duration::from_millis(50)).await;
+            shared.change(|state| state.tick(Instant::now()));
         }
     };
-    let _ = timeout(DRAIN, drain).await;
-    drained.cancel();
+    if timeout(DRAIN, drain).await.is_err() {
+        tracing::warn!("workers still hold tasks; the master keeps them for the next tracker");
+    }
 }
 
 fn lost(why: Status) {
     tracing::warn!(code = ?why.code(), "the connection to the master ended: {}", why.message());
 }
 
-/// Retries until the master is there. What is out and unknown here becomes an orphan lease (`first`), or was
-/// an answer to Fetch that got lost: that goes into the queue.
-async fn attach(
-    shared: &Shared,
-    master: &TasksClient<Caller>,
-    shutdown: &CancellationToken,
-    first: bool,
-) -> Option<u64> {
+/// Retries until the master is there; `None`: it was not before the shutdown.
+async fn attach(shared: &Shared, master: &TasksClient<Caller>, shutdown: &CancellationToken) -> Option<u64> {
     let mut pause = Duration::from_millis(20);
     loop {
         let request = v1::AttachRequest { version: env!("CARGO_PKG_VERSION").into() };
-        let reply = timeout(Duration::from_secs(10), master.clone().attach(request)).await;
-        if let Ok(Ok(reply)) = reply {
-            let reply = reply.into_inner();
-            adopt(shared, reply.outstanding, first);
-            shared.state().session = reply.session;
-            tracing::info!(session = reply.session, "attached to the master");
-            return Some(reply.session);
+        let mut caller = master.clone();
+        let reply = tokio::select! {
+            reply = timeout(CALL, caller.attach(request)) => reply,
+            () = shutdown.cancelled() => return None,
+        };
+        match reply {
+            Ok(Ok(reply)) => {
+                let reply = reply.into_inner();
+                shared.change(|state| state.attached(reply.outstanding, Instant::now()));
+                shared.tasks.notify_waiters();
+                shared.demand.notify_one();
+                tracing::info!(session = reply.session, "attached to the master");
+                return Some(reply.session);
+            }
+            Ok(Err(status)) => tracing::debug!("the master is not there yet: {}", status.message()),
+            Err(_) => tracing::debug!("the master does not answer"),
         }
+        // Leases run out in this time too.
+        shared.change(|state| state.tick(Instant::now()));
         tokio::select! {
-            () = sleep(pause) => pause = (pause * 2).min(Duration::from_secs(2)),
+            () = sleep(pause) => pause = (pause * 2).min(Duration::from_secs(1)),
             () = shutdown.cancelled() => return None,
         }
     }
-}
-
-fn adopt(shared: &Shared, outstanding: Vec<v1::Grant>, first: bool) {
-    let mut state = shared.state();
-    let known: Vec<u64> =
-        outstanding.iter().filter_map(|grant| grant.task.as_ref()).map(|task| task.fence).collect();
-    state.leases.keep_only(&known);
-    drop(state.queue.take(|grant| grant.task.as_ref().is_none_or(|task| !known.contains(&task.fence))));
-    state.returned.retain(|task| known.contains(&task.fence));
-    let mut here = state.leases.fences();
-    here.extend(state.queue.fences());
-    here.extend(state.returned.iter().map(|task| task.fence));
-    let now = Instant::now();
-    for grant in outstanding {
-        let Some(task) = grant.task.clone().filter(|task| !here.contains(&task.fence)) else { continue };
-        if first {
-            state.leases.orphan(task, now);
-        } else {
-            state.queue.push(0, grant);
-        }
-    }
-    drop(state);
-    shared.tasks.notify_waiters();
 }
 
 /// Keeps the queue one task ahead of what workers ask for. Ends with an error: an answer may be lost then,
@@ -113,10 +118,7 @@ fn adopt(shared: &Shared, outstanding: Vec<v1::Grant>, first: bool) {
 async fn fetch(shared: &Shared, master: &TasksClient<Caller>, session: u64) -> Status {
     loop {
         let demand = shared.demand.notified();
-        let most = {
-            let state = shared.state();
-            if state.wanted == 0 { 0 } else { (state.wanted + 1).saturating_sub(state.queue.len() as u32) }
-        };
+        let most = shared.state().demand();
         if most == 0 {
             demand.await;
             continue;
@@ -127,19 +129,14 @@ async fn fetch(shared: &Shared, master: &TasksClient<Caller>, session: u64) -> S
             Ok(Err(status)) => return status,
             Err(_) => return Status::deadline_exceeded("no answer to Fetch"),
         };
-        let mut state = shared.state();
-        let priorities = reply.priorities.into_iter().chain(std::iter::repeat(0));
-        for (grant, priority) in reply.tasks.into_iter().zip(priorities) {
-            state.queue.push(priority, grant);
-        }
-        drop(state);
+        shared.change(|state| state.fetched(reply));
         shared.tasks.notify_waiters();
     }
 }
 
 async fn release(master: &TasksClient<Caller>, session: u64, tasks: Vec<v1::TaskRef>) -> Result<(), Status> {
     let request = v1::ReleaseRequest { session, tasks, reason: "the lease ran out".into() };
-    match timeout(Duration::from_secs(10), master.clone().release(request)).await {
+    match timeout(CALL, master.clone().release(request)).await {
         Ok(answer) => answer.map(|_| ()),
         Err(_) => Err(Status::deadline_exceeded("no answer to Release")),
     }
@@ -148,7 +145,7 @@ async fn release(master: &TasksClient<Caller>, session: u64, tasks: Vec<v1::Task
 async fn give_back(shared: &Shared, master: &TasksClient<Caller>, session: u64) -> Status {
     loop {
         let more = shared.returns.notified();
-        let tasks = shared.state().returned.clone();
+        let tasks = shared.state().to_release();
         if tasks.is_empty() {
             more.await;
             continue;
@@ -156,7 +153,7 @@ async fn give_back(shared: &Shared, master: &TasksClient<Caller>, session: u64) 
         if let Err(status) = release(master, session, tasks.clone()).await {
             return status;
         }
-        shared.state().returned.retain(|task| !tasks.contains(task));
+        shared.change(|state| state.released(&tasks));
     }
 }
 
@@ -166,23 +163,14 @@ async fn pulse(shared: &Shared, master: &TasksClient<Caller>, session: u64) -> S
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         second.tick().await;
-        let workers = shared.state().workers.values().map(|(stat, _)| stat.clone()).collect();
+        let workers = shared.state().figures();
         let mut call = master.clone();
-        let reply =
-            match timeout(Duration::from_secs(10), call.pulse(v1::PulseRequest { session, workers })).await {
-                Ok(Ok(reply)) => reply.into_inner(),
-                Ok(Err(status)) => return status,
-                Err(_) => return Status::deadline_exceeded("no answer to Pulse"),
-            };
-        let mut state = shared.state();
-        state.stopped = reply.stopped_jobs.into_iter().collect();
-        state.cluster = reply.cluster;
-        state.jobs = reply.jobs.into_iter().filter_map(|job| Some((job.job, job.limits?))).collect();
-        let stopped = state.stopped.clone();
-        let waiting =
-            state.queue.take(|grant| grant.task.as_ref().is_some_and(|task| stopped.contains(&task.job)));
-        let waiting = waiting.into_iter().filter_map(|grant| grant.task).collect();
-        shared.give_back(&mut state, waiting);
+        let reply = match timeout(CALL, call.pulse(v1::PulseRequest { session, workers })).await {
+            Ok(Ok(reply)) => reply.into_inner(),
+            Ok(Err(status)) => return status,
+            Err(_) => return Status::deadline_exceeded("no answer to Pulse"),
+        };
+        shared.change(|state| state.pulsed(reply));
     }
 }
 
@@ -190,6 +178,6 @@ async fn tick(shared: &Shared) {
     let mut tick = interval((shared.lease / 10).clamp(Duration::from_millis(50), Duration::from_secs(1)));
     loop {
         tick.tick().await;
-        shared.tick(Instant::now());
+        shared.change(|state| state.tick(Instant::now()));
     }
 }

@@ -87,12 +87,12 @@ impl Agent {
             }
         }
         drop(held);
-        let cluster = reply.limits.unwrap_or_default();
-        let limits = v1::Limits {
-            bytes_per_s: lower(cluster.bytes_per_s, self.worker_limits.bytes_per_s),
-            requests_per_s: lower(cluster.requests_per_s, self.worker_limits.requests_per_s),
-        };
-        self.jobs.limit(limits, &reply.jobs);
+        // What the tracker does not know yet it leaves out: then everything stays as it is.
+        let worker = reply.limits.map(|share| v1::Limits {
+            bytes_per_s: lower(share.bytes_per_s, self.worker_limits.bytes_per_s),
+            requests_per_s: lower(share.requests_per_s, self.worker_limits.requests_per_s),
+        });
+        self.jobs.limit(worker, &reply.jobs);
     }
 
     fn stat(&self) -> v1::WorkerStat {

@@ -126,9 +126,11 @@ impl Jobs {
         load
     }
 
-    /// New ceilings: of this worker as a whole, and of the jobs that are named.
-    pub(crate) fn limit(&self, worker: v1::Limits, jobs: &[v1::WorkerJobLimits]) {
-        *self.worker.lock().unwrap_or_else(|poison| poison.into_inner()) = worker;
+    /// New ceilings: of this worker as a whole, where it is given, and of the jobs that are named.
+    pub(crate) fn limit(&self, worker: Option<v1::Limits>, jobs: &[v1::WorkerJobLimits]) {
+        if let Some(worker) = worker {
+            *self.worker.lock().unwrap_or_else(|poison| poison.into_inner()) = worker;
+        }
         for (job, open) in self.open().iter_mut() {
             let named = jobs.iter().find(|limits| limits.job == *job).and_then(|limits| limits.limits);
             open.limits = named.unwrap_or(open.limits);

@@ -84,9 +84,7 @@ impl MemoryStore {
                 part_min: 1,
                 part_max: 5 << 30,
                 parts: 10_000,
-                name: |key| {
-                    if key.as_bytes().starts_with(b"/") { Err("begins with /".into()) } else { Ok(()) }
-                },
+                name,
             },
             meter: Meter::unlimited(),
             page: 1000,
@@ -228,6 +226,28 @@ impl MemoryStore {
     }
 }
 
+/// As OSS: 1 to 1023 bytes of UTF-8 that do not begin with `/`.
+fn name(key: &ObjectKey) -> std::result::Result<(), String> {
+    match key.as_bytes() {
+        b"" => Err("is empty".into()),
+        [b'/', ..] => Err("begins with /".into()),
+        bytes if bytes.len() > 1023 => Err("has more than 1023 bytes".into()),
+        _ if key.to_str().is_none() => Err("is not UTF-8".into()),
+        _ => Ok(()),
+    }
+}
+
+/// By ETag where one is given, else by size and time.
+fn is_version(stored: &Stored, version: &Version) -> bool {
+    match &version.etag {
+        Some(wanted) => *wanted == etag(&stored.data),
+        None => {
+            let same_second = |ms: i64| ms.div_euclid(1000) == stored.modified_ms.div_euclid(1000);
+            stored.data.len() as u64 == version.size && version.modified_ms.is_none_or(same_second)
+        }
+    }
+}
+
 fn etag(data: &[u8]) -> String {
     hex::encode(Md5::digest(data))
 }
@@ -293,13 +313,16 @@ impl Source for MemoryStore {
         if stored.class.as_deref().is_some_and(|class| class == "GLACIER") {
             return Err(Error::new(ErrorKind::Archived, Op::Get, "it is archived").on(key));
         }
-        if version.etag.as_ref().is_some_and(|wanted| *wanted != etag(&stored.data)) {
+        if !is_version(&stored, version) {
             return Err(
                 Error::new(ErrorKind::PreconditionFailed, Op::Get, "another version is there").on(key)
             );
         }
         let meta = self.meta(&stored);
         let end = stored.data.len() as u64;
+        if range.as_ref().is_some_and(|range| range.start >= end) {
+            return Err(Error::new(ErrorKind::Refused, Op::Get, "no such range").on(key));
+        }
         let range = range.unwrap_or(0..end);
         let data = stored.data.slice(range.start.min(end) as usize..range.end.min(end) as usize);
         let data = self.pass(Op::Get, key, data);
@@ -366,12 +389,14 @@ impl Destination for MemoryStore {
 
     async fn put(&self, key: &ObjectKey, options: &PutOptions, payload: &Payload) -> Result<Written> {
         self.call(Op::Put, RequestKind::Put, Some(key)).await?;
+        self.limits.check_name(key)?;
         self.meter.bytes_written(payload.len());
         Ok(self.keep(Op::Put, key, options, concat(payload)))
     }
 
     async fn begin(&self, key: &ObjectKey, _options: &PutOptions) -> Result<UploadRef> {
         self.call(Op::Begin, RequestKind::Multipart, Some(key)).await?;
+        self.limits.check_name(key)?;
         let mut inner = self.inner();
         inner.next_upload += 1;
         let id = format!("upload-{}", inner.next_upload);

@@ -1,0 +1,243 @@
+//! Where the cases run: in memory, in a directory, and at servers as child processes on 127.0.0.1.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use conf::job::EndpointType;
+use conf::{Endpoint, Secret};
+use storage::memory::MemoryStore;
+use storage::open::{self, Context};
+use storage::{ErrorKind, Meter};
+use tempfile::TempDir;
+
+use crate::world::{Abilities, Fate, PAGE, World};
+
+const ACCESS_KEY: &str = "brigadetestkey";
+const SECRET_KEY: &str = "brigade/test+secret=0123456789";
+
+const STRICT: Abilities = Abilities {
+    key: |_| Fate::Kept,
+    keeps_headers: true,
+    conditional_reads: true,
+    checks_whole: true,
+    checks_credentials: true,
+};
+
+/// An adapter, at one service.
+pub(crate) enum Place {
+    Memory,
+    Local,
+    Server(Server),
+}
+
+/// A running server; ends when it is dropped.
+pub(crate) struct Server {
+    name: &'static str,
+    kind: EndpointType,
+    child: Child,
+    port: u16,
+    can: Abilities,
+    _root: TempDir,
+}
+
+impl Place {
+    pub(crate) fn memory() -> Place {
+        Place::Memory
+    }
+
+    pub(crate) fn local() -> Place {
+        Place::Local
+    }
+
+    /// Plain files behind S3: alters some keys, does not look at If-Match.
+    pub(crate) fn s3s_fs(buckets: usize) -> Result<Place, String> {
+        let tools = std::env::var_os("BRIGADE_TEST_TOOLS").map(|tools| Path::new(&tools).join("bin/s3s-fs"));
+        let program = program("BRIGADE_S3S_FS", tools)?;
+        let can = Abilities { key: s3s_fs_key, conditional_reads: false, checks_whole: false, ..STRICT };
+        let root = TempDir::new().unwrap();
+        for number in 0..buckets {
+            fs::create_dir(root.path().join(bucket(number))).unwrap();
+        }
+        let port = free_port();
+        let mut command = Command::new(program);
+        command.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
+        command.args(["--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY]).arg(root.path());
+        Server::start("s3s-fs", EndpointType::S3, command, port, can, root)
+    }
+
+    pub(crate) fn strict_s3(buckets: usize) -> Result<Place, String> {
+        let can = Abilities { key: s3_key, ..STRICT };
+        Self::strict("s3", EndpointType::S3, can, buckets)
+    }
+
+    pub(crate) fn strict_oss(buckets: usize) -> Result<Place, String> {
+        let can = Abilities { key: oss_key, ..STRICT };
+        Self::strict("oss", EndpointType::Oss, can, buckets)
+    }
+
+    fn strict(
+        dialect: &'static str,
+        kind: EndpointType,
+        can: Abilities,
+        buckets: usize,
+    ) -> Result<Place, String> {
+        // target/debug/deps/conformance-… → target/debug/family
+        let beside =
+            std::env::current_exe().ok().and_then(|path| Some(path.parent()?.parent()?.join("family")));
+        let program = program("BRIGADE_FAMILY", beside)?;
+        let port = free_port();
+        let mut command = Command::new(program);
+        command.args([dialect, &port.to_string(), ACCESS_KEY, SECRET_KEY]).args((0..buckets).map(bucket));
+        Server::start(dialect, kind, command, port, can, TempDir::new().unwrap())
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Place::Memory => "memory",
+            Place::Local => "local",
+            Place::Server(server) => server.name,
+        }
+    }
+
+    /// An empty bucket for this case.
+    pub(crate) fn world(&self, number: usize) -> World {
+        match self {
+            Place::Memory => in_memory(),
+            Place::Local => {
+                let root = TempDir::new().unwrap();
+                let endpoint =
+                    Endpoint { path: root.path().to_owned(), list_page: PAGE, ..Endpoint::default() };
+                let can =
+                    Abilities { key: local_key, keeps_headers: false, checks_credentials: false, ..STRICT };
+                opened(endpoint, can, Some(root))
+            }
+            Place::Server(server) => opened(server.endpoint(&bucket(number)), server.can, None),
+        }
+    }
+}
+
+impl Server {
+    fn start(
+        name: &'static str,
+        kind: EndpointType,
+        mut command: Command,
+        port: u16,
+        can: Abilities,
+        root: TempDir,
+    ) -> Result<Place, String> {
+        let context = Context { meter: Meter::unlimited(), timeout: Duration::from_secs(1) };
+        let probe = Endpoint {
+            kind,
+            bucket: "b".into(),
+            endpoint: "http://127.0.0.1:1".into(),
+            ..Endpoint::default()
+        };
+        if open::source(&probe, &context).is_err_and(|error| error.kind() == ErrorKind::Unsupported) {
+            return Err("there is no adapter".into());
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).env("RUST_LOG", "off");
+        let child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
+        let server = Server { name, kind, child, port, can, _root: root };
+        let end = Instant::now() + Duration::from_secs(30);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < end, "{name} does not answer");
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        Ok(Place::Server(server))
+    }
+
+    fn endpoint(&self, bucket: &str) -> Endpoint {
+        Endpoint {
+            kind: self.kind,
+            endpoint: format!("http://127.0.0.1:{}", self.port),
+            region: if self.kind == EndpointType::Oss { "cn-test" } else { "us-east-1" }.to_owned(),
+            bucket: bucket.to_owned(),
+            access_key: Secret::Literal(ACCESS_KEY.to_owned()),
+            secret_key: Secret::Literal(SECRET_KEY.to_owned()),
+            list_page: PAGE,
+            ..Endpoint::default()
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn in_memory() -> World {
+    let mut store = MemoryStore::new();
+    store.page = PAGE as usize;
+    let store = Arc::new(store);
+    let can = Abilities { key: memory_key, checks_credentials: false, ..STRICT };
+    World { source: store.clone(), destination: store, endpoint: None, can, _keep: None }
+}
+
+/// Both sides of an endpoint.
+pub(crate) fn opened(endpoint: Endpoint, can: Abilities, keep: Option<TempDir>) -> World {
+    let context = Context { meter: Meter::unlimited(), timeout: Duration::from_secs(20) };
+    World {
+        source: open::source(&endpoint, &context).unwrap(),
+        destination: open::destination(&endpoint, &context).unwrap(),
+        endpoint: Some(endpoint),
+        can,
+        _keep: keep,
+    }
+}
+
+fn bucket(number: usize) -> String {
+    format!("case-{number}")
+}
+
+fn program(variable: &str, otherwise: Option<PathBuf>) -> Result<PathBuf, String> {
+    let path = std::env::var_os(variable).map(PathBuf::from).or(otherwise);
+    path.filter(|path| path.exists()).ok_or_else(|| format!("{variable} is not set"))
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn has_bad_segment(key: &str) -> bool {
+    key.split('/').any(|segment| matches!(segment, "." | "..") || segment.len() > 255)
+}
+
+fn memory_key(key: &str) -> Fate {
+    if key.is_empty() || key.starts_with('/') || key.len() > 1023 { Fate::Refused } else { Fate::Kept }
+}
+
+fn local_key(key: &str) -> Fate {
+    let path = key.strip_suffix('/').unwrap_or(key);
+    let empty = path.split('/').any(str::is_empty);
+    if empty || has_bad_segment(path) || key.contains('\0') { Fate::Refused } else { Fate::Kept }
+}
+
+/// Dot segments may be refused before they are sent; a control character may not survive XML.
+fn s3_key(key: &str) -> Fate {
+    let unsure = has_bad_segment(key) || key.chars().any(char::is_control);
+    if key.is_empty() || key.len() > 1024 {
+        Fate::Refused
+    } else if unsure {
+        Fate::Either
+    } else {
+        Fate::Kept
+    }
+}
+
+fn oss_key(key: &str) -> Fate {
+    if key.starts_with(['/', '\\']) || key.len() > 1023 { Fate::Refused } else { s3_key(key) }
+}
+
+/// Takes keys for paths and simplifies them.
+fn s3s_fs_key(key: &str) -> Fate {
+    match local_key(key) {
+        Fate::Kept if !key.ends_with('/') && !key.contains('\\') => s3_key(key),
+        _ => Fate::Altered,
+    }
+}

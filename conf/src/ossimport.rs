@@ -87,7 +87,8 @@ impl<'a> Old<'a> {
         }
         let mut raw = Raw::default();
         for field in known.iter().filter(|field| !field.becomes.is_empty()) {
-            raw.alias(field.becomes, field.name);
+            let line = given.get(field.name).map(|property| property.line);
+            raw.alias(field.becomes, field.name, line);
         }
         Old { given, raw, problems }
     }

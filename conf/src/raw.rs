@@ -14,7 +14,7 @@ use crate::problem::Problems;
 pub(crate) struct Raw {
     given: BTreeMap<(&'static str, &'static str), Given>,
     /// Dotted key to the field of the predecessor's file that would set it.
-    aliases: BTreeMap<&'static str, &'static str>,
+    aliases: BTreeMap<&'static str, (&'static str, Option<usize>)>,
 }
 
 /// One value.
@@ -47,13 +47,13 @@ impl Raw {
         self.given.insert((section, name), given);
     }
 
-    /// In this file the dotted key is said by that field.
-    pub(crate) fn alias(&mut self, dotted: &'static str, field: &'static str) {
-        self.aliases.insert(dotted, field);
+    /// In this file the dotted key is said by that field, which stands (perhaps empty) on that line.
+    pub(crate) fn alias(&mut self, dotted: &'static str, field: &'static str, line: Option<usize>) {
+        self.aliases.insert(dotted, (field, line));
     }
 
     /// The field that would set the dotted key, in a file of the predecessor.
-    pub(crate) fn aliased(&self, dotted: &str) -> Option<&'static str> {
+    pub(crate) fn aliased(&self, dotted: &str) -> Option<(&'static str, Option<usize>)> {
         self.aliases.get(dotted).copied()
     }
 

@@ -17,7 +17,7 @@ const WRITING: [&str; 4] = ["storage_class", "server_side_encryption", "kms_key_
 /// Keys that only a source has a use for.
 const READING: [&str; 2] = ["key_list", "follow_symlinks"];
 /// All that counts for a directory.
-const LOCAL: [&str; 5] = ["type", "path", "follow_symlinks", "key_list", "list_page"];
+const LOCAL: [&str; 6] = ["type", "path", "prefix", "follow_symlinks", "key_list", "list_page"];
 
 impl Side {
     pub(crate) fn section(self) -> &'static str {
@@ -50,6 +50,7 @@ pub(super) fn check(read: &mut Reader<'_>, side: Side) -> Option<Endpoint> {
     let section = side.section();
     let used = |name: &str| counts(side, kind, name);
     if kind == EndpointType::Local {
+        end.prefix = prefix(read, side, kind);
         end.path = directory(read, side)?;
     } else {
         service(read, side, &mut end)?;
@@ -108,7 +109,6 @@ fn idle_keys(read: &mut Reader<'_>, side: Side, kind: EndpointType) {
         match name {
             _ if empty => {}
             "path" => read.bad(section, name, &format!("is the directory of type \"local\", but the type is {:?}: write type = \"local\", or remove path", kind.name())),
-            "prefix" => read.bad(section, name, "does not exist for type \"local\": write the whole directory into path"),
             "bucket" | "endpoint" => read.odd(section, name, "does not count for type \"local\": remove it, or write another type"),
             _ => read.odd(section, name, &format!("does nothing for a {section} of type {:?}: remove it", kind.name())),
         }
@@ -137,12 +137,15 @@ fn service(read: &mut Reader<'_>, side: Side, end: &mut Endpoint) -> Option<()> 
     end.proxy = proxy(read, section).unwrap_or_default();
     end.prefix = prefix(read, side, end.kind);
     let bucket = bucket(read, section, end.kind);
+    end.bucket = bucket.clone().unwrap_or_default();
+    end.region = read.text(section, "region").unwrap_or_default();
     let host = address(read, section, end);
-    end.bucket = bucket?;
+    bucket?;
     let host = host?;
     if end.kind != EndpointType::Http {
         end.endpoint = host.url();
         holds_bucket(read, section, end, &host)?;
+        region(read, section, end, &host);
     }
     Some(())
 }
@@ -158,9 +161,8 @@ fn signature_version(read: &mut Reader<'_>, section: &str, version: u32) -> u8 {
     }
 }
 
-/// The address and, in `end.region`, the region.
+/// The address, as it is given or as the region says it.
 fn address(read: &mut Reader<'_>, section: &str, end: &mut Endpoint) -> Option<Host> {
-    end.region = read.text(section, "region").unwrap_or_default();
     let text = read.text(section, "endpoint").unwrap_or_default();
     let text = if text.trim().is_empty() { own_address(end)? } else { text.trim().to_owned() };
     if text.is_empty() {
@@ -170,15 +172,7 @@ fn address(read: &mut Reader<'_>, section: &str, end: &mut Endpoint) -> Option<H
         read.missing(section, "endpoint", &message);
         return None;
     }
-    let host = match Host::parse(&text) {
-        Ok(host) => host,
-        Err(what) => {
-            read.bad(section, "endpoint", &what);
-            return None;
-        }
-    };
-    region(read, section, end, &host);
-    Some(host)
+    Host::parse(&text).map_err(|what| read.bad(section, "endpoint", &what)).ok()
 }
 
 /// Where the service is when only its region was said; empty: nobody knows.
@@ -283,6 +277,15 @@ fn prefix(read: &mut Reader<'_>, side: Side, kind: EndpointType) -> String {
     }
     if prefix.len() > 1023 {
         read.bad(section, "prefix", "is longer than 1023 bytes: no key can begin with it");
+    }
+    let inner = prefix.strip_suffix('/').unwrap_or(&prefix);
+    if kind == EndpointType::Local && inner.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+        read.bad(
+            section,
+            "prefix",
+            "is no way below a directory: no slash in front, no empty parts, no . and no .. in it",
+        );
+        return prefix;
     }
     let slash = prefix.starts_with('/') || prefix.starts_with('\\');
     match side {

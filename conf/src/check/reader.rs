@@ -52,7 +52,7 @@ impl Reader<'_> {
     /// An error about a key that was not given (or given empty).
     pub(super) fn missing(&mut self, section: &str, name: &str, message: &str) {
         let (line, said) = self.place(section, name);
-        if let Some(field) = self.raw.aliased(&keys::dotted(section, name)) {
+        if let Some((field, line)) = self.raw.aliased(&keys::dotted(section, name)) {
             let what = message.split(':').next().unwrap_or_default();
             return self
                 .problems

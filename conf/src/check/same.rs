@@ -10,7 +10,7 @@ use crate::job::{Endpoint, EndpointType};
 pub(super) fn refuse(read: &mut Reader<'_>, source: &Endpoint, destination: &Endpoint) {
     let local = |end: &Endpoint| end.kind == EndpointType::Local;
     if local(source) && local(destination) {
-        let (from, to) = (resolved(&source.path), resolved(&destination.path));
+        let (from, to) = (resolved(&directory(source)), resolved(&directory(destination)));
         if from.starts_with(&to) || to.starts_with(&from) {
             let what = format!(
                 "is {}, which lies in the source, around it, or is the source itself ({}): choose a directory outside of it",
@@ -31,6 +31,11 @@ pub(super) fn refuse(read: &mut Reader<'_>, source: &Endpoint, destination: &End
         );
         read.bad("destination", "bucket", &what);
     }
+}
+
+/// The deepest directory that holds all of it.
+fn directory(end: &Endpoint) -> PathBuf {
+    end.path.join(end.prefix.rsplit_once('/').map_or("", |(directory, _)| directory))
 }
 
 fn service(end: &Endpoint) -> String {

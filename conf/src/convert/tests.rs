@@ -65,6 +65,7 @@ fn services(side: &'static str) -> impl Strategy<Value = Endpoint> {
 fn ends(side: &'static str) -> impl Strategy<Value = Endpoint> {
     let local = (any::<bool>(), 1..=1000u32).prop_map(move |(follow, list_page)| Endpoint {
         path: PathBuf::from(format!("/{side} directory")),
+        prefix: if follow { "a b/c".into() } else { String::new() },
         follow_symlinks: follow && side == "source",
         list_page,
         ..Endpoint::default()

@@ -59,7 +59,7 @@ fn the_page_of_the_configuration_has_every_key_as_it_is() {
     for fields in [fields::JOB, fields::SYS] {
         let table = old_table(fields);
         if !PAGE.contains(&table) {
-            write!(missing, "{table}\n").unwrap();
+            writeln!(missing, "{table}").unwrap();
         }
     }
     assert!(missing.is_empty(), "docs/configuration.md has to hold these tables:\n{missing}");

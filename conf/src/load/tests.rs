@@ -303,10 +303,13 @@ fn a_source_is_never_its_own_destination() {
         (local("/data", "/data/"), &["7: ", "outside"]),
         (local("/data", "/data/in"), &["outside"]),
         (local("/data/in", "/data/in/../../data"), &["outside"]),
+        (local("/data", "/data") + "prefix = \"../x/\"\n", &["8: ", "no .. in it"]),
+        (local("/data/a", "/data") + "prefix = \"a/b/\"\n", &["outside"]),
     ]);
     good(&cloud(other, ("a/", "b/")));
     good(&cloud("oss-cn-beijing.aliyuncs.com", ("", "")));
     good(&local("/data", "/data2"));
+    good(&(local("/data/a", "/data") + "prefix = \"b/\"\n"));
 }
 
 #[test]

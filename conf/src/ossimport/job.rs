@@ -53,7 +53,7 @@ fn source(old: &mut Old<'_>) {
     }
     old.switch("isAllowSymbolicLink", false);
     if kind == "http" {
-        old.raw.alias("source.key_list", "httpListFilePath");
+        old.raw.alias("source.key_list", "httpListFilePath", old.line("httpListFilePath"));
         old.carry("httpListFilePath", "source", "key_list");
         return;
     }
@@ -116,7 +116,7 @@ fn endpoint(old: &mut Old<'_>, kind: &str, domain: &str) -> Option<String> {
             None => domain.to_owned(),
         },
         "youpai" if domain.is_empty() => "http://v0.api.upyun.com".to_owned(),
-        "azure" if !bare.contains("blob.") => azure(old, &bare)?,
+        "azure" if !bare.contains("blob.") => azure(old, &bare),
         "qiniu" if !domain.is_empty() && !bare.ends_with(".qiniucs.com") => {
             old.warn("srcDomain", "is a download domain: write the bucket's S3 address, such as s3.cn-east-1.qiniucs.com, through which it can be listed");
             domain.to_owned()
@@ -126,13 +126,13 @@ fn endpoint(old: &mut Old<'_>, kind: &str, domain: &str) -> Option<String> {
     (!found.is_empty()).then_some(found)
 }
 
-fn azure(old: &mut Old<'_>, suffix: &str) -> Option<String> {
+fn azure(old: &mut Old<'_>, suffix: &str) -> String {
     let suffix = if suffix.is_empty() { "core.windows.net" } else { suffix };
     let account = old.value("srcAccessKey").filter(|account| !account.starts_with("${"));
     if account.is_none() {
         old.error("srcAccessKey", "has to be the account's name itself: the address is made from it");
     }
-    account.map(|account| format!("https://{account}.blob.{suffix}"))
+    format!("https://{}.blob.{suffix}", account.as_deref().unwrap_or("account"))
 }
 
 /// Old names of COS regions, with and without `cos` in front.
@@ -175,7 +175,8 @@ fn destination(old: &mut Old<'_>) {
 
 /// A prefix that is a directory. Backslashes of Windows are slashes.
 fn directory(old: &mut Old<'_>, name: &'static str, section: &'static str) {
-    old.raw.alias(if section == "source" { "source.path" } else { "destination.path" }, name);
+    let dotted = if section == "source" { "source.path" } else { "destination.path" };
+    old.raw.alias(dotted, name, old.line(name));
     let Some(path) = old.value(name) else { return };
     let path = path.replace('\\', "/");
     if path.contains("//") {

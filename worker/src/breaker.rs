@@ -59,9 +59,12 @@ pub(crate) enum Judgement {
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
     runs: [Mutex<Run>; 2],
-    asked: [tokio::sync::Mutex<Option<(Instant, Option<Error>)>>; 2],
+    asked: [tokio::sync::Mutex<Option<Answer>>; 2],
     open: Mutex<Option<(Instant, String)>>,
 }
+
+/// When an endpoint was asked, and what it said against itself.
+type Answer = (Instant, Option<Error>);
 
 /// The endpoints that may be asked.
 #[derive(Debug, Clone, Copy)]

@@ -18,6 +18,7 @@ use storage::open::Context;
 use storage::{Destination, Error, ErrorKind, Meter, ObjectMeta, Source};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::breaker::{Breaker, Ends, Judgement};
 use crate::budget::Budget;
@@ -194,52 +195,58 @@ impl Mover {
         resume: Option<v1::Upload>,
         saver: &dyn SaveUpload,
     ) -> Moved {
-        let tally = Tally::default();
-        tally.set_upload(resume.filter(|upload| !upload.finished));
         if let Some(reason) = self.breaker.open() {
             return Moved::Suspend { reason };
         }
-        let mut begun = Instant::now();
+        let tally = Tally::default();
+        tally.set_upload(resume.filter(|upload| !upload.finished));
         let trip = Trip { mover: self, index, entry, saver, tally: &tally };
-        let ended = match self.refused(entry) {
+        let span = tracing::info_span!("object", key = %entry.key);
+        self.move_and_conclude(&trip).instrument(span).await
+    }
+
+    async fn move_and_conclude(&self, trip: &Trip<'_>) -> Moved {
+        let mut begun = Instant::now();
+        let ended = match self.refused(trip.entry) {
             Some(refused) => Err(refused),
             None => {
                 let _pass = self.enter().await;
                 let _under_way = UnderWay::new(&self.in_flight_objects);
                 begun = Instant::now();
-                self.settle(&trip).await
+                self.settle(trip).await
             }
         };
         let record = Record {
-            index,
-            entry,
-            attempts: tally.attempts(),
+            index: trip.index,
+            entry: trip.entry,
+            attempts: trip.tally.attempts(),
             took: begun.elapsed(),
             worker: &self.engine.name,
             destination: &self.job.destination,
         };
-        let failure = match ended {
-            Ok(done) => return Moved::Recorded(record.done(done)),
-            Err(failure) => failure,
-        };
-        let (code, text) = match failure {
+        match ended {
+            Ok(done) => Moved::Recorded(record.done(done)),
+            Err(failure) => self.conclude(trip, failure, &record).await,
+        }
+    }
+
+    /// What a failure means for the task.
+    async fn conclude(&self, trip: &Trip<'_>, failure: Failure, record: &Record<'_>) -> Moved {
+        let (code, text, unknown) = match failure {
             Failure::LeaseLost => return Moved::LeaseLost,
             Failure::Suspended(reason) => return Moved::Suspend { reason },
-            Failure::Object { code, text } => (code, text),
+            Failure::Object { code, text } => (code, text, code == ObjectErrorCode::Internal),
             Failure::Storage { side, error } => {
-                if self.job.transfer.abort_on_unknown_error && outcome::is_unknown(error.kind()) {
-                    return Moved::Abort { reason: outcome::text(&error) };
-                }
-                (outcome::code(side, &error), outcome::text(&error))
+                (outcome::code(side, &error), outcome::text(&error), outcome::is_unknown(error.kind()))
             }
         };
-        if code == ObjectErrorCode::Internal && self.job.transfer.abort_on_unknown_error {
-            return Moved::Abort { reason: text };
+        if unknown && self.job.transfer.abort_on_unknown_error {
+            return Moved::Abort { reason: format!("{}: {text}", trip.entry.key) };
         }
         if trip.throw_away().await.is_err() {
             return Moved::LeaseLost;
         }
-        tracing::info!(key = %entry.key, code = code.name(), text, "object failed");
+        tracing::info!(code = code.name(), text, "object failed");
         Moved::Recorded(record.failed(code, text))
     }
 

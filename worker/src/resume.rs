@@ -3,7 +3,7 @@
 //! What the record says is not trusted: the source must still have the version that the upload was begun
 //! with, and the destination must still have the parts. Whatever does not fit is begun anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 
 use proto::v1;
@@ -28,28 +28,39 @@ impl<'a> Trip<'a> {
     }
 
     async fn resume(&self, recorded: &v1::Upload) -> Result<Option<Begin<'a>>, Stopped> {
-        let size = self.entry.size;
         let Some(count) = self.part_count(recorded) else { return Ok(None) };
         let parts = self.recorded_parts(recorded, count);
         let to = UploadRef { key: self.entry.key.clone(), id: recorded.upload_id.clone() };
-        let standing = self.standing_parts(&to, &parts).await?;
-        let kept: BTreeMap<u32, (PartDone, Hashes)> = standing
+        match self.standing_parts(&to, &parts).await? {
+            Some(standing) => self.go_on(recorded, to, count, &parts, &standing).await,
+            // It may be gone because it was completed; only all parts together can tell.
+            None if parts.len() == count as usize => self.find_completed(recorded, &parts).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The upload stands: its missing parts are left to do.
+    async fn go_on(
+        &self,
+        recorded: &v1::Upload,
+        to: UploadRef,
+        count: u32,
+        parts: &[PartDone],
+        standing: &[PartDone],
+    ) -> Result<Option<Begin<'a>>, Stopped> {
+        let stands = |part: &&PartDone| {
+            standing.iter().any(|there| there.number == part.number && there.size == part.size)
+        };
+        let kept: BTreeMap<u32, (PartDone, Hashes)> = parts
             .iter()
-            .flatten()
-            .filter(|part| part.size == range_len(part.number, recorded.part_size, size))
-            .filter_map(|part| parts.iter().find(|known| known.number == part.number))
+            .filter(stands)
             .map(|part| (part.number, (part.clone(), self.hashes_of(part))))
             .collect();
-        let mut todo: std::collections::VecDeque<u32> =
-            (1..=count).filter(|number| !kept.contains_key(number)).collect();
-        if standing.is_none() && parts.len() != count as usize {
-            return Ok(None);
-        }
+        let mut todo: VecDeque<u32> = (1..=count).filter(|number| !kept.contains_key(number)).collect();
         let mut ready = None;
-        let meta = match todo.front().copied().filter(|_| standing.is_some()) {
+        let meta = match todo.pop_front() {
             Some(number) => {
-                todo.pop_front();
-                let range = part_range(number, recorded.part_size, size);
+                let range = part_range(number, recorded.part_size, self.entry.size);
                 let (fetched, held) = self.read_part(range, &self.listed()).await?;
                 let meta = fetched.meta.clone();
                 ready = Some((number, fetched, held));
@@ -57,17 +68,8 @@ impl<'a> Trip<'a> {
             }
             None => self.head_source().await?,
         };
-        let version = self.pinned(&meta);
-        if version.to_line() != recorded.source_version {
-            tracing::info!("the source was changed since the upload began: it is begun anew");
+        if !self.is_same_source(recorded, &meta) {
             return Ok(None);
-        }
-        if standing.is_none() {
-            let whole = join(&parts.iter().map(|part| self.hashes_of(part)).collect::<Vec<_>>());
-            let proven = self.completed_before(Ours { hashes: &whole, payload: None }).await?;
-            let Some(proven) = proven else { return Ok(None) };
-            self.save(v1::Upload { finished: true, parts: Vec::new(), ..recorded.clone() }).await?;
-            return Ok(Some(Begin::Complete(proven.done(size, Vec::new()))));
         }
         let flight = self.mover.flight();
         flight.add(kept.values().map(|(part, _)| part.size).sum());
@@ -75,8 +77,8 @@ impl<'a> Trip<'a> {
         Ok(Some(Begin::Parts(Box::new(Large {
             to,
             part_size: recorded.part_size,
-            size,
-            version,
+            size: self.entry.size,
+            version: self.pinned(&meta),
             options: self.options(&meta, meta.checksums.md5),
             source: meta.checksums,
             todo: Mutex::new(todo),
@@ -86,6 +88,30 @@ impl<'a> Trip<'a> {
             drained: CancellationToken::new(),
             flight,
         }))))
+    }
+
+    /// The upload is gone: is it because an earlier holder completed it?
+    async fn find_completed(
+        &self,
+        recorded: &v1::Upload,
+        parts: &[PartDone],
+    ) -> Result<Option<Begin<'a>>, Stopped> {
+        if !self.is_same_source(recorded, &self.head_source().await?) {
+            return Ok(None);
+        }
+        let whole = join(&parts.iter().map(|part| self.hashes_of(part)).collect::<Vec<_>>());
+        let proven = self.completed_before(Ours { hashes: &whole, payload: None }).await?;
+        let Some(proven) = proven else { return Ok(None) };
+        self.save(v1::Upload { finished: true, parts: Vec::new(), ..recorded.clone() }).await?;
+        Ok(Some(Begin::Complete(proven.done(self.entry.size, Vec::new()))))
+    }
+
+    fn is_same_source(&self, recorded: &v1::Upload, meta: &ObjectMeta) -> bool {
+        let same = self.pinned(meta).to_line() == recorded.source_version;
+        if !same {
+            tracing::info!("the source was changed since the upload began: it is begun anew");
+        }
+        same
     }
 
     /// How many parts the recorded upload has; nothing where the record cannot be this object's.
@@ -152,9 +178,4 @@ impl<'a> Trip<'a> {
             }
         }
     }
-}
-
-fn range_len(number: u32, part_size: u64, size: u64) -> u64 {
-    let range = part_range(number, part_size, size);
-    range.end - range.start
 }

@@ -8,6 +8,7 @@ use storage::{Headers, Op};
 use super::*;
 
 mod large;
+mod tree;
 mod trouble;
 
 /// A mover between two stores in memory.

@@ -112,6 +112,8 @@ struct Odd {
 enum Bad {
     Failed(Error),
     Odd(Odd),
+    /// The service gave another version although it was asked for this one.
+    Other,
 }
 
 // === impl Tally ===
@@ -235,6 +237,13 @@ impl<'a> Trip<'a> {
                     return Ok(fetched);
                 }
                 Err(Bad::Failed(error)) => turn.failed(error).await?,
+                Err(Bad::Other) => {
+                    let text =
+                        "another version than the listed one is there: it was changed meanwhile. A retry \
+                                or the next round takes the new version."
+                            .to_owned();
+                    return Err(Failure::Object { code: ObjectErrorCode::SourceChanged, text });
+                }
                 Err(Bad::Odd(found)) if odd => return Err(self.other_size(&found, range)),
                 Err(Bad::Odd(_)) => {
                     odd = true;
@@ -253,6 +262,12 @@ impl<'a> Trip<'a> {
         let (meta, mut body) = (read.meta, read.body);
         if meta.size != size {
             return Err(Bad::Odd(Odd { whole: meta.size, came: 0 }));
+        }
+        // Some services do not know conditions, or not for every object.
+        if let (Some(wanted), Some(there)) = (&version.etag, &meta.etag)
+            && !wanted.eq_ignore_ascii_case(there)
+        {
+            return Err(Bad::Other);
         }
         let limits = mover.destination.limits();
         let mut hasher = Plan::new(&mover.job.transfer, limits, &meta.checksums, reach).hasher();

@@ -75,6 +75,17 @@ async fn an_object_that_changed_is_never_mixed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_without_conditions_is_not_trusted() {
+    let line = Line::new();
+    line.source.insert("k", bytes(1000));
+    let listed = line.source.entry("k").unwrap();
+    line.source.ignore_versions();
+    line.source.insert("k", vec![1; 1000]);
+    assert_eq!(recorded(line.moved(&listed).await).code, "SOURCE_CHANGED");
+    assert!(line.destination.keys().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn damage_on_the_way_is_read_again() {
     let line = Line::new();
     line.source.corrupt_next(Op::Get, None);

@@ -128,7 +128,7 @@ impl Committer {
             let before = entries.len();
             let Some(part) = self.splitter.take(&mut entries) else { break };
             let taken = before - entries.len();
-            if let Some(mark) = segment.mark.as_ref().filter(|_| taken > 0) {
+            if let Some(mark) = &segment.mark {
                 let mark = Some(inside(mark, &part, taken));
                 self.notes.push(Note { mark, special: 0, lines: 0 });
             }

@@ -15,6 +15,7 @@ use super::*;
 use fake::{Book, Service, by_bytes, by_folder, by_noise};
 
 mod fake;
+mod speed;
 
 fn job(threads: u32, count: u32) -> JobConf {
     JobConf {
@@ -252,6 +253,21 @@ async fn a_key_list_is_looked_at_line_by_line() {
 
 fn paused() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_does_not_go_on_where_it_was_is_not_believed() {
+    let (mut service, book) = (flat(9000), Arc::new(Book::new()));
+    service.break_every = 4;
+    service.skips = 1;
+    let mut job = job(1, 1000);
+    job.task.scan_depth = 0;
+    // The listing breaks, and what starts after a key leaves one out.
+    assert!(matches!(scan(&job, &service, &book).await, Err(ScanError::Source(_))));
+    assert_eq!(book.state().mode, ScanMode::Sorted);
+    service.break_every = 0;
+    scan(&job, &service, &book).await.unwrap();
+    assert_eq!(book.keys(), service.keys());
 }
 
 /// Restarts after every planned death until the scan is complete.

@@ -29,6 +29,8 @@ pub(super) struct Service {
     pub(super) break_every: u64,
     /// Each page begins with the last key of the one before; `start-after` is inclusive.
     pub(super) repeats: bool,
+    /// A listing that starts after a key leaves so many out.
+    pub(super) skips: usize,
     /// The token stands still after so many entries.
     pub(super) stuck_at: Option<usize>,
     pub(super) calls: Arc<AtomicU64>,
@@ -74,6 +76,7 @@ impl Service {
             empty_every: 0,
             break_every: 0,
             repeats: false,
+            skips: 0,
             stuck_at: None,
             calls: Arc::default(),
         }
@@ -126,6 +129,9 @@ impl Service {
         let entries = self.entries.lock().unwrap();
         let mut from =
             after.map_or(0, |after| entries.partition_point(|e| (self.order)(&e.key, after).is_le()));
+        if first && after.is_some() {
+            from = (from + self.skips).min(entries.len());
+        }
         let to = (from + self.page).min(entries.len());
         let before = from.checked_sub(1).and_then(|before| entries.get(before));
         if self.repeats && before.is_some_and(|before| !first || Some(&before.key) == after) {

@@ -115,6 +115,26 @@ mod tests {
     }
 
     #[test]
+    fn the_known_answers_of_other_implementations() {
+        let xz = |bytes: &[u8]| hash(bytes).crc(CrcAlgorithm::Crc64Xz).unwrap();
+        let nvme = |bytes: &[u8]| hash(bytes).crc(CrcAlgorithm::Crc64Nvme).unwrap();
+        assert_eq!((xz(b""), nvme(b"")), (0, 0));
+        assert_eq!(
+            (xz(b"hello world"), nvme(b"hello world")),
+            (0x5303_7ecd_ef23_52da, 0x8d29_d5c3_f6ea_8ebe)
+        );
+        assert_eq!(xz(b"This is a test of the emergency broadcast system."), 2_871_916_124_362_751_090);
+        assert_eq!(xz(&[0; 1 << 20]), 0x606b_70a2_3eba_f6c2);
+        assert_eq!((xz(b"12345"), xz(b"67890")), (0x5da7_46ff_a504_5ce9, 0x573a_0a56_c70b_c2dd));
+        assert_eq!(xz(b"1234567890"), 12_811_388_247_244_714_686);
+        assert_eq!(nvme(b"1234567890"), 0x6025_a582_347b_79f3);
+        let zeros = hash(&[0; 5 << 20]).md5.unwrap();
+        assert_eq!(hex::encode(zeros), "5f363e0e58a95f06cbe9bbc662c5dfb6");
+        let etag = multipart_etag([zeros, hash(b"x").md5.unwrap()]);
+        assert_eq!(etag, "912fbcd7e22cf02ae1c8f7f09b6ac317-2");
+    }
+
+    #[test]
     fn parts_combine_to_the_whole() {
         let parts = [hash(b"12345"), hash(b"67890")];
         for algorithm in [CrcAlgorithm::Crc64Xz, CrcAlgorithm::Crc64Nvme] {

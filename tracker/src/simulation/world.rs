@@ -105,6 +105,8 @@ pub(super) struct World {
     workers: Vec<Worker>,
     /// What workers were told is durable.
     acknowledged: BTreeSet<(u32, u32)>,
+    /// The fence under which a task is out now; whatever else reports is late.
+    living: BTreeMap<u32, u64>,
     /// Reports that came too late and were refused.
     pub(super) late: usize,
 }
@@ -133,6 +135,7 @@ impl World {
             tracker: Tracker::new(1),
             workers: (0..WORKERS).map(worker).collect(),
             acknowledged: BTreeSet::new(),
+            living: BTreeMap::new(),
             late: 0,
         }
     }
@@ -308,10 +311,20 @@ impl World {
             }
             Message::Fetch { tracker, session, most } => {
                 let answer = self.master.fetch(session, most);
+                for task in answer.iter().flatten().filter_map(|grant| grant.task.as_ref()) {
+                    let before = self.living.insert(task.number, task.fence);
+                    assert_eq!(before, None, "seed {}: task {} is out twice", self.seed, task.number);
+                }
                 self.send(Message::Fetched { tracker, session, answer });
             }
             Message::Release { tracker, session, tasks } => {
                 let answer = self.master.release(session, &tasks);
+                // What stands before a task that is refused has been taken back all the same.
+                for task in &tasks {
+                    if !self.master.is_current(task) && self.living.get(&task.number) == Some(&task.fence) {
+                        self.living.remove(&task.number);
+                    }
+                }
                 self.send(Message::Released { tracker, session, tasks, answer });
             }
             Message::Forward { worker, life, tracker, report } => {
@@ -319,6 +332,13 @@ impl World {
                     Some(index) => self.master.record(&report.task, index),
                     None => self.master.settle(&report.task),
                 };
+                if answer.is_ok() {
+                    let living = self.living.get(&report.task.number);
+                    assert_eq!(living, Some(&report.task.fence), "seed {}: a late report passed", self.seed);
+                    if report.index.is_none() {
+                        self.living.remove(&report.task.number);
+                    }
+                }
                 self.send(Message::Forwarded { worker, life, tracker, report, answer });
             }
             Message::Attached { tracker, call, session, out } => {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
 use crate::shared::Shared;
-use crate::state::NotRegistered;
+use crate::state::{NotRegistered, State};
 
 /// The longest wait of an Acquire, so that a call is never older than a lost connection is noticed.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
@@ -35,7 +35,9 @@ impl Service {
     /// A report may pass only under a living lease.
     fn check(&self, task: Option<&v1::TaskRef>) -> Result<u64, Status> {
         let task = task.ok_or_else(|| Status::invalid_argument("no task"))?;
-        if self.shared.state().passes(task.fence, Instant::now()) {
+        let state = self.shared.state();
+        knows(&state)?;
+        if state.passes(task.fence, Instant::now()) {
             return Ok(task.fence);
         }
         Err(Status::failed_precondition("the lease on this task is lost"))
@@ -48,6 +50,13 @@ impl Service {
         }
         status
     }
+}
+
+fn knows(state: &State) -> Result<(), Status> {
+    if state.knows() {
+        return Ok(());
+    }
+    Err(Status::unavailable("the tracker has just started and has not reached the master yet"))
 }
 
 /// Counts an Acquire that waits, for as long as it does.
@@ -89,6 +98,7 @@ impl Leases for Service {
             let came = self.shared.tasks.notified();
             // A tracker that stops hands out nothing: nobody would be left to keep the lease.
             let most = if self.shutdown.is_cancelled() { 0 } else { request.most };
+            knows(&self.shared.state())?;
             let granted = self.shared.change(|state| state.acquire(&request.worker, most, Instant::now()));
             let tasks =
                 granted.map_err(|NotRegistered| Status::failed_precondition("register this worker first"))?;
@@ -105,7 +115,11 @@ impl Leases for Service {
 
     async fn renew(&self, request: Request<v1::RenewRequest>) -> Result<Response<v1::RenewReply>, Status> {
         let request = request.into_inner();
-        Ok(Response::new(self.shared.change(|state| state.renew(request, Instant::now()))))
+        let reply = self.shared.change(|state| {
+            knows(state)?;
+            Ok::<_, Status>(state.renew(request, Instant::now()))
+        });
+        reply.map(Response::new)
     }
 
     type ManifestStream = Pin<Box<dyn Stream<Item = Result<v1::ManifestChunk, Status>> + Send>>;
@@ -148,3 +162,6 @@ impl Leases for Service {
         Ok(answer)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -144,6 +144,12 @@ impl State {
         (self.cluster.as_ref().map(|cluster| limits::share(cluster, all)), jobs.collect())
     }
 
+    /// The master has named what is out: before that nothing can be said of any lease, and a worker that
+    /// asks is told to ask again, not that its lease is lost.
+    pub(crate) fn knows(&self) -> bool {
+        self.attached
+    }
+
     /// May a report with this fence pass?
     pub(crate) fn passes(&self, fence: u64, now: Instant) -> bool {
         self.leases.holds(fence, now)

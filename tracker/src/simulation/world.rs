@@ -382,25 +382,26 @@ impl World {
 
     fn deliver_to_worker_side(&mut self, message: Message) {
         let (now, up) = (self.now, self.tracker.down_until.is_none());
+        let knows = up && self.tracker.state.knows();
         match message {
             Message::Register { worker, life } if up => {
                 let request = v1::RegisterRequest { worker: id(worker, life), ..Default::default() };
                 self.tracker.state.register(request, now);
                 self.send(Message::Registered { worker, life });
             }
-            Message::Acquire { worker, life } if up => {
+            Message::Acquire { worker, life } if knows => {
                 if let Ok(tasks) = self.tracker.state.acquire(&id(worker, life), 1, now) {
                     self.send(Message::Acquired { worker, life, tasks });
                 }
             }
-            Message::Renew { worker, life, held, sent } if up => {
+            Message::Renew { worker, life, held, sent } if knows => {
                 let stat = v1::WorkerStat { worker: id(worker, life), ..Default::default() };
                 let request = v1::RenewRequest { stat: Some(stat), held, leaving: false };
                 let reply = self.tracker.state.renew(request, now);
                 let (lost, registered) = (reply.lost, reply.registered);
                 self.send(Message::Renewed { worker, life, lost, registered, sent });
             }
-            Message::Report { worker, life, report } if up => {
+            Message::Report { worker, life, report } if knows => {
                 if self.tracker.state.passes(report.task.fence, now) {
                     let tracker = self.tracker.life;
                     self.send(Message::Forward { worker, life, tracker, report });

@@ -98,7 +98,6 @@ impl Leases for Service {
             let came = self.shared.tasks.notified();
             // A tracker that stops hands out nothing: nobody would be left to keep the lease.
             let most = if self.shutdown.is_cancelled() { 0 } else { request.most };
-            knows(&self.shared.state())?;
             let granted = self.shared.change(|state| state.acquire(&request.worker, most, Instant::now()));
             let tasks =
                 granted.map_err(|NotRegistered| Status::failed_precondition("register this worker first"))?;

@@ -60,7 +60,7 @@ pub(crate) async fn run(
     let context = Arc::new(Context::new(job, source, existing, progress, state.warnings.clone()));
     let limits = Limits { count: job.task.object_count_limit as usize, bytes: job.task.object_size_limit };
     let scan = Scan { job: job.clone(), context, ledger, limits, shutdown };
-    scan.run(state).await
+    Box::pin(scan.run(state)).await
 }
 
 struct Scan {
@@ -85,7 +85,7 @@ impl Scan {
         }
         let (out, segments) = mpsc::channel(SEGMENTS);
         let committer = self.committer(state, None);
-        let work = sorted::run(self.context.clone(), self.ledger.clone(), out);
+        let work = Box::pin(sorted::run(self.context.clone(), self.ledger.clone(), out));
         ended(self.drive(committer, segments, async { work.await.err() }).await)
     }
 
@@ -107,7 +107,7 @@ impl Scan {
     async fn lines(&self, path: &Path, state: ScanState) -> Result<(Option<Halt>, ScanState), ScanError> {
         let (out, segments) = mpsc::channel(SEGMENTS);
         let at_once = LOOKS_EACH * self.job.task.scan_threads as usize;
-        let work = lines::run(self.context.clone(), path, state.lines, at_once, out);
+        let work = Box::pin(lines::run(self.context.clone(), path, state.lines, at_once, out));
         let committer = self.committer(state, None);
         self.drive(committer, segments, async { work.await.err() }).await
     }

@@ -39,8 +39,7 @@ pub struct Entry {
     pub existing: Existing,
 }
 
-/// The class of an object that a key list names and that could not be looked at when the list was read: size,
-/// time and ETag are not known. Whoever moves it asks the source first and records what it says.
+/// The class of an object that a key list names and the source did not have when the list was read.
 pub const CLASS_MISSING: &str = "missing";
 
 /// What is known of the destination's object of the same key.

@@ -90,23 +90,21 @@ async fn look(context: &Context, line: Line) -> Result<Segment, Halt> {
     let mut patience = context.patience();
     let entry = loop {
         match context.source.head(&key).await {
-            Ok(meta) => break known(key, meta),
-            Err(error) if error.kind() == ErrorKind::NotFound => break missing(key),
+            Ok(meta) => break Some(known(key, meta)).filter(|entry| context.filter.keeps(entry)),
+            Err(error) if error.kind() == ErrorKind::NotFound => break Some(missing(key)),
             Err(error) => {
                 let systemic = retry::is_systemic(error.kind()) || error.kind() == ErrorKind::Unreachable;
                 if let Err(error) = patience.wait(error).await {
                     if systemic {
                         return Err(error.into());
                     }
-                    // A failure of this object alone: the worker meets it again and records it.
-                    break missing(key);
+                    // A failure of this object alone: the worker meets it as well, and records it.
+                    break Some(Entry { key, ..Entry::default() });
                 }
             }
         }
     };
-    if entry.class.as_deref() == Some(CLASS_MISSING) || context.filter.keeps(&entry) {
-        segment.entries.push(entry);
-    }
+    segment.entries.extend(entry);
     Ok(segment)
 }
 

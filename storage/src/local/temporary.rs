@@ -1,13 +1,17 @@
-//! Files that are not complete yet: `.brigade-<16 hex digits>.tmp`, in the directory where they will stand.
+//! Files that are not complete yet. Where the system can do it they have no name at all, so that a killed
+//! process leaves nothing; otherwise, and for uploads in parts, it is `.brigade-<16 hex digits>.tmp` in the
+//! directory where they will stand.
 
+use std::ffi::OsStr;
 use std::fs::File;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::Mode;
-use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
+use nix::unistd::{UnlinkatFlags, fsync, linkat, unlinkat};
 
 use super::{At, Tree};
 use crate::error::{ErrorKind, Result};
@@ -18,13 +22,17 @@ const END: &[u8] = b".tmp";
 /// Permissions of new files, less the umask.
 const FILE_MODE: Mode = Mode::from_bits_truncate(0o666);
 
+/// How the system names a file by its descriptor.
+const DESCRIPTORS: &str = "/proc/self/fd";
+
 /// A temporary file. Dropping it removes it, unless it was kept or published.
 #[derive(Debug)]
 pub(super) struct Temporary {
     pub(super) file: File,
-    pub(super) name: String,
-    pub(super) directory: OwnedFd,
-    /// For errors.
+    /// Where it has one.
+    name: Option<String>,
+    directory: OwnedFd,
+    /// For errors: its own, or the directory's.
     pub(super) path: PathBuf,
     remove: bool,
 }
@@ -35,11 +43,23 @@ pub(super) fn is_temporary(name: &[u8]) -> bool {
 }
 
 impl Temporary {
-    /// A new one in this directory.
+    /// A new one in this directory, without a name where that is possible.
+    pub(super) fn unnamed(tree: &Tree, at: At<'_>, directory: OwnedFd, segments: &[&[u8]]) -> Result<Self> {
+        let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+        match openat(&directory, ".", flags, FILE_MODE) {
+            Ok(file) if Path::new(DESCRIPTORS).exists() => {
+                let path = tree.path(&segments.join(&b'/'));
+                Ok(Temporary { file: file.into(), name: None, directory, path, remove: false })
+            }
+            // Not here; a real trouble (no space, no permission) comes again with the name.
+            Ok(_) | Err(_) => Self::create(tree, at, directory, segments),
+        }
+    }
+
+    /// A new one with a name in this directory.
     pub(super) fn create(tree: &Tree, at: At<'_>, directory: OwnedFd, segments: &[&[u8]]) -> Result<Self> {
-        let name = format!(".brigade-{:016x}.tmp", rand::random::<u64>());
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        Self::open_as(tree, at, directory, segments, name, flags)
+        Self::open_as(tree, at, directory, segments, new_name(), flags)
     }
 
     /// One that was kept. `UploadNotFound` when it is not there, or is not one.
@@ -69,7 +89,7 @@ impl Temporary {
     ) -> Result<Self> {
         let path = tree.path(&segments.join(&b'/')).join(&name);
         match openat(&directory, name.as_str(), flags, FILE_MODE) {
-            Ok(file) => Ok(Temporary { file: file.into(), name, directory, path, remove: true }),
+            Ok(file) => Ok(Temporary { file: file.into(), name: Some(name), directory, path, remove: true }),
             Err(Errno::ENOENT | Errno::ELOOP) if !flags.contains(OFlag::O_CREAT) => {
                 Err(at.error(ErrorKind::UploadNotFound, format!("{} is gone", path.display())))
             }
@@ -80,7 +100,7 @@ impl Temporary {
     /// Leaves it where it is.
     pub(super) fn keep(mut self) -> String {
         self.remove = false;
-        std::mem::take(&mut self.name)
+        self.name.take().unwrap_or_default()
     }
 
     /// Takes it away when dropped.
@@ -90,14 +110,11 @@ impl Temporary {
 
     /// Gives it its name, in one step; with `new_only` never over something else.
     pub(super) fn publish(mut self, at: At<'_>, name: &[u8], new_only: bool) -> Result<()> {
-        let temporary = self.name.as_str();
-        let target = self.path.with_file_name(String::from_utf8_lossy(name).as_ref());
-        let done = if new_only {
-            // Refused where anything stands; the temporary name is taken away below.
-            linkat(&self.directory, temporary, &self.directory, name, AtFlags::empty())
-        } else {
-            renameat(&self.directory, temporary, &self.directory, name)
+        let target = match &self.name {
+            Some(_) => self.path.with_file_name(OsStr::from_bytes(name)),
+            None => self.path.join(OsStr::from_bytes(name)),
         };
+        let done = if new_only { self.link(name) } else { self.replace(name) };
         done.map_err(|errno| match errno {
             Errno::EEXIST if new_only => {
                 at.error(ErrorKind::PreconditionFailed, format!("{} is there already", target.display()))
@@ -107,19 +124,54 @@ impl Temporary {
             }
             errno => at.system(errno, &target),
         })?;
-        if new_only {
-            self.unlink();
+        fsync(&self.directory).map_err(|errno| at.system(errno, &target))
+    }
+
+    /// Under this name where nothing is there; `EEXIST` otherwise.
+    fn link(&mut self, name: &[u8]) -> nix::Result<()> {
+        match &self.name {
+            Some(temporary) => {
+                linkat(&self.directory, temporary.as_str(), &self.directory, name, AtFlags::empty())?;
+                self.unlink();
+                Ok(())
+            }
+            None => {
+                let descriptor = format!("{DESCRIPTORS}/{}", self.file.as_raw_fd());
+                let follow = AtFlags::AT_SYMLINK_FOLLOW;
+                linkat(AT_FDCWD, descriptor.as_str(), &self.directory, name, follow)
+            }
         }
+    }
+
+    /// Under this name, whatever file is there.
+    fn replace(&mut self, name: &[u8]) -> nix::Result<()> {
+        if self.name.is_none() {
+            match self.link(name) {
+                Err(Errno::EEXIST) => {}
+                done => return done,
+            }
+            // Only something with a name can take another's place.
+            let temporary = new_name();
+            self.link(temporary.as_bytes())?;
+            (self.name, self.remove) = (Some(temporary), true);
+        }
+        let temporary = self.name.as_deref().unwrap_or_default();
+        renameat(&self.directory, temporary, &self.directory, name)?;
         self.remove = false;
-        nix::unistd::fsync(&self.directory).map_err(|errno| at.system(errno, &target))
+        Ok(())
     }
 
     fn unlink(&mut self) {
         self.remove = false;
-        if let Err(errno) = unlinkat(&self.directory, self.name.as_str(), UnlinkatFlags::NoRemoveDir) {
+        let Some(name) = &self.name else { return };
+        if let Err(errno) = unlinkat(&self.directory, name.as_str(), UnlinkatFlags::NoRemoveDir) {
             tracing::warn!(path = %self.path.display(), %errno, "cannot remove a temporary file");
         }
     }
+}
+
+fn new_name() -> String {
+    format!(".brigade-{:016x}.tmp", rand::random::<u64>())
 }
 
 impl Drop for Temporary {

@@ -140,7 +140,7 @@ impl LocalDestination {
         if self.forbid_overwrite && fstatat(&directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok() {
             return Err(at.error(ErrorKind::PreconditionFailed, "a file of this name is there already"));
         }
-        let mut temporary = Temporary::create(&self.tree, at, directory, &place.directories)?;
+        let mut temporary = Temporary::unnamed(&self.tree, at, directory, &place.directories)?;
         for chunk in payload.chunks() {
             temporary.file.write_all(chunk).map_err(|error| at.io(&error, &temporary.path))?;
         }

@@ -190,3 +190,29 @@ async fn a_full_disk_is_called_by_its_name() {
     assert!(matches!(error.kind(), ErrorKind::DiskFull | ErrorKind::Refused), "{error}");
     assert!(everything(root.path()).is_empty());
 }
+
+#[test]
+fn a_file_gets_its_name_in_one_step_with_and_without_one_before() {
+    use crate::local::temporary::Temporary;
+    use crate::local::{At, Tree};
+    let at = At { op: crate::error::Op::Put, key: None };
+    for create in [Temporary::unnamed, Temporary::create] {
+        let root = tree(&["old", "d/x"]);
+        let place = Tree::new(&endpoint(root.path()), &context());
+        let temporary = |content: &[u8]| {
+            let mut temporary = create(&place, at, place.open_root(at).unwrap(), &[]).unwrap();
+            std::io::Write::write_all(&mut temporary.file, content).unwrap();
+            temporary
+        };
+        temporary(b"1").publish(at, b"new", false).unwrap();
+        temporary(b"2").publish(at, b"old", false).unwrap();
+        temporary(b"3").publish(at, b"newer", true).unwrap();
+        let refused = |name: &[u8], new_only| temporary(b"4").publish(at, name, new_only).unwrap_err().kind();
+        assert_eq!(refused(b"new", true), ErrorKind::PreconditionFailed);
+        assert_eq!(refused(b"d", false), ErrorKind::InvalidName);
+        drop(temporary(b"5"));
+        let read = |name: &str| fs::read(root.path().join(name)).unwrap();
+        assert_eq!((read("new"), read("old"), read("newer")), (b"1".into(), b"2".into(), b"3".into()));
+        assert_eq!(everything(root.path()).len(), 5, "nothing else is left");
+    }
+}

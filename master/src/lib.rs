@@ -1,15 +1,52 @@
-//! The master: owns jobs and all durable state, scans sources, splits them into tasks.
+//! The master: owns jobs and all durable state, scans sources, splits them into tasks, hands the tasks out and
+//! keeps the audit record of every object.
 
+mod audit;
+mod book;
+mod breakpoint;
+mod clean;
 mod error;
-#[allow(dead_code, reason = "its callers are being built")]
+mod feed;
+mod files;
+mod folders;
+mod jobs;
+mod keeper;
+mod manifests;
+mod master;
+mod opener;
+mod recover;
+mod report;
+mod rounds;
 pub(crate) mod scan;
-#[allow(dead_code, reason = "its callers are being built")]
+mod service;
 mod split;
+mod stat;
+mod store;
+mod tasks_service;
+#[cfg(test)]
+mod testing;
+mod uploads;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::channel::{self, MAX_MESSAGE};
+use proto::v1::jobs_server::JobsServer;
+use proto::v1::tasks_server::TasksServer;
 use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::service::interceptor::InterceptedService;
 
 pub use error::MasterError;
+
+use master::Master;
+use opener::{Adapters, Opener};
+use service::JobsService;
+use tasks_service::TasksService;
+
+/// Calls that are under way may take this long when the master stops.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// What a master needs beside its configuration.
 #[derive(Debug)]
@@ -19,7 +56,7 @@ pub struct Options {
     /// Bound already, so that the address is known before it runs.
     pub listener: TcpListener,
     /// What every caller has to show.
-    pub token: proto::channel::Token,
+    pub token: channel::Token,
     /// Only answer from the state: start no scan and no round.
     pub dormant: bool,
 }
@@ -30,6 +67,60 @@ pub async fn run(
     options: Options,
     shutdown: CancellationToken,
 ) -> Result<(), MasterError> {
-    let _ = (conf, options, shutdown);
-    Err(MasterError::Serve("not built yet".into()))
+    serve(conf, options, shutdown, Arc::new(Adapters)).await
+}
+
+async fn serve(
+    conf: &conf::SysConf,
+    options: Options,
+    shutdown: CancellationToken,
+    opener: Arc<dyn Opener>,
+) -> Result<(), MasterError> {
+    let Options { home, listener, token, dormant } = options;
+    let stop = shutdown.child_token();
+    let (sys, token_of_scans) = (conf.clone(), stop.clone());
+    let opened = tokio::task::spawn_blocking(move || Master::open(&sys, home, opener, token_of_scans)).await;
+    let master = Arc::new(opened.map_err(|error| MasterError::Serve(format!("a bug: {error}")))??);
+    let jobs = JobsServer::new(JobsService::new(master.clone(), false))
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(MAX_MESSAGE);
+    let tasks = TasksServer::new(TasksService::new(master.clone()))
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(MAX_MESSAGE);
+    let server = channel::serve()
+        .add_service(InterceptedService::new(jobs, token.guard()))
+        .add_service(InterceptedService::new(tasks, token.guard()))
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.clone().cancelled_owned());
+    let served = async {
+        let patience = async {
+            stop.cancelled().await;
+            tokio::time::sleep(DRAIN).await;
+        };
+        let ended = tokio::select! {
+            ended = server => ended.map_err(|error| MasterError::Serve(error.to_string())),
+            () = patience => Ok(()),
+        };
+        stop.cancel();
+        ended
+    };
+    let working = async {
+        if !dormant {
+            tokio::join!(rounds::run(master.clone()), rest_of_cleaning(&master));
+        }
+    };
+    let (served, ()) = tokio::join!(served, working);
+    served
+}
+
+/// What was being cleaned when the master stopped last.
+async fn rest_of_cleaning(master: &Arc<Master>) {
+    tokio::select! {
+        () = master.clean_rest() => {}
+        () = master.shutdown.cancelled() => {}
+    }
+}
+
+/// Unix milliseconds.
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
 }

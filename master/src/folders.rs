@@ -1,0 +1,69 @@
+//! `failed_tasks/<stem>/`: what failed in a task, for people (`audit.log`) and for a new job (`error.list`).
+
+use std::path::Path;
+
+use proto::ObjectKey;
+use proto::v1::{AuditRecord, Outcome};
+
+use crate::audit;
+use crate::error::MasterError;
+use crate::files;
+
+/// Writes both files of a task that failed. Durable.
+pub(crate) fn write(job: &Path, stem: &str, void: u32) -> Result<(), MasterError> {
+    let failed: Vec<AuditRecord> = audit::last_records(&audit::path(job, stem), void)?
+        .into_iter()
+        .filter(|record| record.outcome() == Outcome::Failed)
+        .collect();
+    let folder = job.join("failed_tasks").join(stem);
+    files::make_dir(&folder)?;
+    let lines = |line: fn(&AuditRecord) -> String| failed.iter().map(line).collect::<String>();
+    files::write(&folder.join("audit.log"), lines(log_line).as_bytes())?;
+    files::write(&folder.join("error.list"), lines(list_line).as_bytes())?;
+    files::sync_dir(&folder)
+}
+
+/// Removes them: a retry succeeded. With the last one the directory goes as well.
+pub(crate) fn remove(job: &Path, stem: &str) -> Result<(), MasterError> {
+    files::remove_dir(&job.join("failed_tasks").join(stem))
+}
+
+fn list_line(record: &AuditRecord) -> String {
+    format!("{}\n", ObjectKey::new(record.key.clone()).to_line())
+}
+
+fn log_line(record: &AuditRecord) -> String {
+    let time = jiff::Timestamp::from_millisecond(record.finished_at).unwrap_or_default();
+    let key = ObjectKey::new(record.key.clone()).to_line();
+    let text: String = record.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    format!("{time}\t{key}\t{}\t{text}\n", record.code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::Sheet;
+
+    #[test]
+    fn a_failed_object_is_one_line_in_each_file() {
+        let job = tempfile::tempdir().unwrap();
+        let mut sheet = Sheet::open(audit::path(job.path(), "r1-000001"), 2, 0).unwrap();
+        let failed = AuditRecord {
+            key: b"a\nb".to_vec(),
+            outcome: Outcome::Failed.into(),
+            code: "ACCESS_DENIED".into(),
+            text: "two\nlines".into(),
+            finished_at: 1_790_000_000_000,
+            ..AuditRecord::default()
+        };
+        let fine = AuditRecord { index: 1, outcome: 1, proof: "size".into(), ..AuditRecord::default() };
+        sheet.append(vec![failed, fine]).unwrap();
+        write(job.path(), "r1-000001", 0).unwrap();
+        let folder = job.path().join("failed_tasks/r1-000001");
+        assert_eq!(std::fs::read_to_string(folder.join("error.list")).unwrap(), "a%0Ab\n");
+        let log = std::fs::read_to_string(folder.join("audit.log")).unwrap();
+        assert_eq!(log, "2026-09-21T14:13:20Z\ta%0Ab\tACCESS_DENIED\ttwo lines\n");
+        remove(job.path(), "r1-000001").unwrap();
+        assert!(!folder.exists());
+    }
+}

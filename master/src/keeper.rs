@@ -1,0 +1,155 @@
+//! Keeps what a scan finds: manifests on disk first, then tasks and the scan's position in one durable step.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use proto::manifest::Entry;
+use proto::{JobName, JobState, TaskId};
+
+use crate::breakpoint::{self, breakpoint};
+use crate::error::MasterError;
+use crate::manifests::Manifests;
+use crate::master::{Master, advance};
+use crate::scan::ledger::{Commit, Ledger, LedgerError, ScanMode, ScanState};
+use crate::store::record::{RoundRecord, TaskRecord};
+use crate::store::{Batch, keys};
+
+/// The keeper of one round of one job.
+#[derive(Debug, Clone)]
+pub(crate) struct Keeper {
+    pub(crate) master: Arc<Master>,
+    pub(crate) job: JobName,
+    /// Of the job when the scan began: another job of that name is none of its business.
+    pub(crate) life: u64,
+    pub(crate) round: u32,
+}
+
+impl Keeper {
+    /// The round's scan as it was kept last.
+    pub(crate) fn state(&self) -> Result<ScanState, MasterError> {
+        let book = self.master.book();
+        let scan = &book.job(self.job.as_str())?.round.scan;
+        if scan.is_empty() {
+            return Ok(ScanState::default());
+        }
+        ScanState::from_bytes(scan).map_err(|error| MasterError::Damaged {
+            path: self.master.home.state(),
+            what: format!("{}: {error}", self.job),
+        })
+    }
+
+    fn id(&self, number: u32) -> TaskId {
+        TaskId { job: self.job.clone(), round: self.round, number }
+    }
+
+    fn manifests(&self) -> Manifests {
+        Manifests::of(&self.master.folder(&self.job))
+    }
+
+    /// Blocks until everything is durable.
+    pub(crate) fn keep(&self, commit: &Commit) -> Result<(), MasterError> {
+        self.check_mine(&self.master.book())?;
+        if !commit.tasks.is_empty() {
+            let tasks = commit.tasks.iter().map(|task| (self.id(task.number).stem(), &task.entries[..]));
+            self.manifests().write(tasks)?;
+            breakpoint(breakpoint::MANIFEST_WRITTEN);
+        }
+        self.keep_records(commit)?;
+        breakpoint(breakpoint::COMMITTED);
+        Ok(())
+    }
+
+    fn keep_records(&self, commit: &Commit) -> Result<(), MasterError> {
+        let name = self.job.as_str();
+        let mut book = self.master.book();
+        self.check_mine(&book)?;
+        let job = book.job(name)?;
+        let mut record = job.record.clone();
+        let round = round_after(&job.round, &commit.state);
+        let mut batch = Batch::default();
+        for new in &commit.tasks {
+            let key = keys::task(&self.id(new.number));
+            if new.entries.is_empty() || self.master.store.has(&key)? {
+                return Err(MasterError::Serve(format!(
+                    "a bug: {} was cut twice, or is empty",
+                    self.id(new.number)
+                )));
+            }
+            let bytes = new.entries.iter().map(|entry| entry.size).sum();
+            batch.put(&key, &TaskRecord::new(new.entries.len() as u32, bytes));
+            record.pending += 1;
+            record.objects += new.entries.len() as u64;
+            record.bytes += bytes;
+        }
+        batch.put(&keys::round(name, self.round), &round);
+        advance(&mut record, &round)?;
+        self.master.keep_job(&mut book, name, batch, record)?;
+        let job = book.job_mut(name)?;
+        job.round = round;
+        job.pending.extend(commit.tasks.iter().map(|task| (self.round, task.number)));
+        self.master.work.notify_waiters();
+        Ok(())
+    }
+
+    fn check_mine(&self, book: &crate::book::Book) -> Result<(), MasterError> {
+        let gone = || MasterError::NoJob { job: self.job.to_string() };
+        let job = book.job(self.job.as_str())?;
+        let mine = job.record.life == self.life && job.record.round == self.round;
+        if mine && job.record.state() != JobState::Cancelled && !job.round.done {
+            Ok(())
+        } else {
+            Err(gone())
+        }
+    }
+}
+
+fn round_after(before: &RoundRecord, state: &ScanState) -> RoundRecord {
+    RoundRecord {
+        scan: state.to_bytes(),
+        done: state.done,
+        special: state.special,
+        sorted: state.mode == ScanMode::Sorted,
+        warnings: state.warnings.clone(),
+        ..before.clone()
+    }
+}
+
+#[async_trait]
+impl Ledger for Keeper {
+    async fn commit(&self, commit: Commit) -> Result<(), LedgerError> {
+        let keeper = self.clone();
+        self.master.blocking(move |_| keeper.keep(&commit)).await.map_err(ledger_error)
+    }
+
+    async fn committed(&self) -> Result<BoxStream<'static, Result<Vec<Entry>, LedgerError>>, LedgerError> {
+        let last = self.state().map_err(ledger_error)?.last_task;
+        let keeper = self.clone();
+        let read = move |number| {
+            let keeper = keeper.clone();
+            async move {
+                let master = keeper.master.clone();
+                let entries = move |_: &Arc<Master>| keeper.manifests().entries(&keeper.id(number).stem());
+                master.blocking(entries).await.map_err(ledger_error)
+            }
+        };
+        Ok(stream::iter(1..=last).then(read).boxed())
+    }
+
+    fn idle(&self) -> bool {
+        self.master.is_idle()
+    }
+
+    fn scratch(&self) -> PathBuf {
+        self.master.folder(&self.job).join(format!("scan-r{}", self.round))
+    }
+}
+
+fn ledger_error(error: MasterError) -> LedgerError {
+    match error {
+        MasterError::NoJob { .. } => LedgerError::Gone,
+        error => LedgerError::Store(error.to_string()),
+    }
+}

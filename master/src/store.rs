@@ -1,0 +1,252 @@
+//! The durable state: one sled tree of small records. The only place that names a sled type.
+//!
+//! One batch is one atomic step, and it is on disk when [`Store::commit`] returns. After a write that failed
+//! nobody knows what is on disk: from then on every commit is refused until the master is started again.
+
+pub(crate) mod keys;
+pub(crate) mod record;
+pub(crate) mod seal;
+
+use std::ops::Bound;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use conf::Home;
+use prost::Message;
+
+use crate::error::MasterError;
+use crate::files;
+use keys::{Key, Prefix};
+use record::{BadRecord, JobRecord, Meta};
+
+const FORMAT: &str = "brigade master state, form 1\n";
+
+/// The open state.
+#[derive(Debug)]
+pub(crate) struct Store {
+    db: sled::Db,
+    path: PathBuf,
+    broken: AtomicBool,
+}
+
+/// Changes that become durable together.
+#[derive(Debug, Default)]
+pub(crate) struct Batch(sled::Batch);
+
+impl Store {
+    /// Opens the state of this home, or makes it. Refuses one that is used, damaged, or not all there.
+    pub(crate) fn open(home: &Home) -> Result<(Self, Meta), MasterError> {
+        let (path, marker) = (home.state(), home.master().join("FORMAT"));
+        files::make_dir(&home.master())?;
+        let marked = read_marker(&marker)?;
+        let damaged = |what: &str| MasterError::Damaged { path: path.clone(), what: what.into() };
+        if marked && !path.is_dir() {
+            return Err(damaged("the directory is missing, though master/FORMAT says that it was in use"));
+        }
+        let db = open_sled(&path)?;
+        let store = Store { db, path: path.clone(), broken: AtomicBool::new(false) };
+        let meta = match store.get::<Meta>(&keys::meta())? {
+            Some(meta) => meta,
+            None if marked => return Err(damaged("its records are gone")),
+            None if !store.db.is_empty() => return Err(damaged("its first record is missing")),
+            None => store.create(home)?,
+        };
+        if !marked {
+            files::write_durable(&marker, FORMAT.as_bytes())?;
+        }
+        store.check_jobs(home, &meta)?;
+        Ok((store, meta))
+    }
+
+    fn create(&self, home: &Home) -> Result<Meta, MasterError> {
+        if let Some(job) = job_folders(home)?.into_iter().next() {
+            let what = format!("it is empty, but {} holds the files of a job", home.job(&job).display());
+            return Err(MasterError::Damaged { path: self.path.clone(), what });
+        }
+        let meta = Meta { next_number: 1, created_ms: crate::now_ms(), ..Meta::default() };
+        let mut batch = Batch::default();
+        batch.put(&keys::meta(), &meta);
+        self.commit(batch)?;
+        Ok(meta)
+    }
+
+    /// As many job records as were written, and no files without a record.
+    fn check_jobs(&self, home: &Home, meta: &Meta) -> Result<(), MasterError> {
+        let damaged = |what| MasterError::Damaged { path: self.path.clone(), what };
+        let mut names = std::collections::BTreeSet::new();
+        for found in self.scan::<JobRecord>(&keys::jobs()) {
+            names.insert(found?.1.name);
+        }
+        if names.len() as u64 != meta.jobs {
+            return Err(damaged(format!("{} jobs were written, {} are there", meta.jobs, names.len())));
+        }
+        match job_folders(home)?.into_iter().find(|folder| !names.contains(folder)) {
+            Some(folder) => {
+                let folder = home.job(&folder);
+                Err(damaged(format!("{} holds the files of a job that it does not know", folder.display())))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// One record.
+    pub(crate) fn get<R: Message + Default>(&self, key: &Key) -> Result<Option<R>, MasterError> {
+        let found = self.db.get(&key.0).map_err(|error| self.failed(error))?;
+        found.map(|bytes| self.read(key, &bytes)).transpose()
+    }
+
+    /// Is there a record?
+    pub(crate) fn has(&self, key: &Key) -> Result<bool, MasterError> {
+        self.db.contains_key(&key.0).map_err(|error| self.failed(error))
+    }
+
+    /// Records in the order of their keys.
+    pub(crate) fn scan<R: Message + Default>(
+        &self,
+        prefix: &Prefix,
+    ) -> impl Iterator<Item = Result<(Key, R), MasterError>> {
+        self.db.scan_prefix(&prefix.0).map(|found| {
+            let (key, bytes) = found.map_err(|error| self.failed(error))?;
+            let key = Key(key.to_vec());
+            let record = self.read(&key, &bytes)?;
+            Ok((key, record))
+        })
+    }
+
+    /// The first record of a prefix after a key.
+    pub(crate) fn after<R: Message + Default>(
+        &self,
+        prefix: &Prefix,
+        after: Option<&Key>,
+    ) -> Result<Option<(Key, R)>, MasterError> {
+        let from = match after {
+            Some(key) => Bound::Excluded(key.0.clone()),
+            None => Bound::Included(prefix.0.clone()),
+        };
+        let Some(found) = self.db.range((from, Bound::Unbounded)).next() else { return Ok(None) };
+        let (key, bytes) = found.map_err(|error| self.failed(error))?;
+        if !key.starts_with(&prefix.0) {
+            return Ok(None);
+        }
+        let key = Key(key.to_vec());
+        let record = self.read(&key, &bytes)?;
+        Ok(Some((key, record)))
+    }
+
+    /// The keys of a prefix, at most `most`.
+    pub(crate) fn keys_of(&self, prefix: &Prefix, most: usize) -> Result<Vec<Key>, MasterError> {
+        let keys = self.db.scan_prefix(&prefix.0).keys().take(most);
+        keys.map(|key| key.map(|key| Key(key.to_vec())).map_err(|error| self.failed(error))).collect()
+    }
+
+    /// All of the batch or nothing; on disk when it returns.
+    pub(crate) fn commit(&self, batch: Batch) -> Result<(), MasterError> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(self.refused("an earlier write failed"));
+        }
+        let written = self.db.apply_batch(batch.0).and_then(|()| self.db.flush());
+        written.map(drop).map_err(|error| {
+            self.broken.store(true, Ordering::SeqCst);
+            tracing::error!(%error, "the state cannot be written");
+            self.failed(error)
+        })
+    }
+
+    fn read<R: Message + Default>(&self, key: &Key, bytes: &[u8]) -> Result<R, MasterError> {
+        record::read(key, bytes).map_err(|bad| match bad {
+            BadRecord::Damaged => MasterError::Damaged {
+                path: self.path.clone(),
+                what: format!("the record {:?} is damaged", key.to_text()),
+            },
+            BadRecord::Later(version) => {
+                MasterError::Later { path: self.path.clone(), found: format!("a record of form {version}") }
+            }
+        })
+    }
+
+    fn failed(&self, error: sled::Error) -> MasterError {
+        self.refused(&error.to_string())
+    }
+
+    fn refused(&self, what: &str) -> MasterError {
+        MasterError::Store { path: self.path.clone(), what: what.to_owned() }
+    }
+}
+
+// === impl Batch ===
+
+impl Batch {
+    /// Writes or replaces a record.
+    pub(crate) fn put(&mut self, key: &Key, record: &impl Message) {
+        self.0.insert(key.0.clone(), record::write(key, record));
+    }
+
+    /// Deletes a record, if it is there.
+    pub(crate) fn delete(&mut self, key: &Key) {
+        self.0.remove(key.0.clone());
+    }
+}
+
+fn read_marker(path: &Path) -> Result<bool, MasterError> {
+    match files::read(path)? {
+        None => Ok(false),
+        Some(text) if text == FORMAT.as_bytes() => Ok(true),
+        Some(text) => {
+            let found = String::from_utf8_lossy(&text).chars().filter(|c| !c.is_control()).take(80).collect();
+            Err(MasterError::Later { path: path.into(), found })
+        }
+    }
+}
+
+/// sled reports most damage as an error and some by a panic; either way it is one clear message.
+fn open_sled(path: &Path) -> Result<sled::Db, MasterError> {
+    let config = sled::Config::new()
+        .path(path)
+        .cache_capacity(64 << 20)
+        .flush_every_ms(None)
+        .print_profile_on_drop(false);
+    let damaged = |what: String| MasterError::Damaged { path: path.into(), what };
+    // A process that was just killed may hold the lock for another moment.
+    for attempt in 0.. {
+        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| config.open()));
+        let error = match opened {
+            Ok(Ok(db)) => return Ok(db),
+            Ok(Err(error)) => error,
+            Err(_) => return Err(damaged("sled cannot recover it".into())),
+        };
+        let text = error.to_string();
+        let in_use = text.contains("could not acquire lock") || text.contains("WouldBlock");
+        match error {
+            _ if in_use && attempt < 10 => std::thread::sleep(Duration::from_millis(50)),
+            _ if in_use => return Err(MasterError::InUse { path: path.into() }),
+            sled::Error::Io(error) => return Err(MasterError::file("open", path)(error)),
+            _ => return Err(damaged(text)),
+        }
+    }
+    Err(MasterError::InUse { path: path.into() })
+}
+
+/// Job directories with anything in them.
+fn job_folders(home: &Home) -> Result<Vec<String>, MasterError> {
+    let jobs = home.master().join("jobs");
+    let entries = match std::fs::read_dir(&jobs) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(MasterError::file("read", jobs)(error)),
+    };
+    let mut folders = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(MasterError::file("read", &jobs))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let filled = std::fs::read_dir(entry.path()).is_ok_and(|mut inside| inside.next().is_some());
+        if filled && name.parse::<proto::JobName>().is_ok() {
+            folders.push(name);
+        }
+    }
+    Ok(folders)
+}
+
+#[cfg(test)]
+mod tests;

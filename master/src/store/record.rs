@@ -1,0 +1,441 @@
+//! What the state keeps, and the envelope of each record: a version byte, the CRC-32C of key and body, the
+//! body in protobuf. See `docs/formats.md`.
+
+use std::collections::BTreeMap;
+
+use prost::Message;
+use proto::v1::{self, AuditRecord, CauseCount, Outcome};
+use proto::{JobState, TaskState};
+
+use super::keys::Key;
+
+const VERSION: u8 = 1;
+const HEAD: usize = 5;
+
+/// What the whole state has one of.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Meta {
+    /// The next number that is never given twice: fences, sessions, revisions.
+    #[prost(uint64, tag = "1")]
+    pub(crate) next_number: u64,
+    /// How many job records there are.
+    #[prost(uint64, tag = "2")]
+    pub(crate) jobs: u64,
+    #[prost(int64, tag = "3")]
+    pub(crate) created_ms: i64,
+    /// The cluster's ceilings, where they were changed while it ran.
+    #[prost(uint64, optional, tag = "4")]
+    pub(crate) bytes_per_s: Option<u64>,
+    #[prost(uint64, optional, tag = "5")]
+    pub(crate) requests_per_s: Option<u64>,
+}
+
+/// A job, without its configuration.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct JobRecord {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    /// "import" or "audit".
+    #[prost(string, tag = "2")]
+    pub(crate) kind: String,
+    /// A name of `JobState`.
+    #[prost(string, tag = "3")]
+    pub(crate) state: String,
+    #[prost(string, tag = "4")]
+    pub(crate) reason: String,
+    /// The current round.
+    #[prost(uint32, tag = "5")]
+    pub(crate) round: u32,
+    #[prost(int64, tag = "6")]
+    pub(crate) started_ms: i64,
+    /// 0: not yet.
+    #[prost(int64, tag = "7")]
+    pub(crate) finished_ms: i64,
+    #[prost(int32, tag = "8")]
+    pub(crate) priority: i32,
+    #[prost(uint64, tag = "9")]
+    pub(crate) bytes_per_s: u64,
+    #[prost(uint64, tag = "10")]
+    pub(crate) requests_per_s: u64,
+    /// Of the configuration as workers see it; never given twice.
+    #[prost(uint64, tag = "11")]
+    pub(crate) revision: u64,
+    /// For people, without secrets.
+    #[prost(string, tag = "12")]
+    pub(crate) source: String,
+    #[prost(string, tag = "13")]
+    pub(crate) destination: String,
+    /// Tasks by state.
+    #[prost(uint64, tag = "14")]
+    pub(crate) pending: u64,
+    #[prost(uint64, tag = "15")]
+    pub(crate) dispatched: u64,
+    #[prost(uint64, tag = "16")]
+    pub(crate) succeeded: u64,
+    #[prost(uint64, tag = "17")]
+    pub(crate) failed: u64,
+    /// Objects in all tasks, and their bytes.
+    #[prost(uint64, tag = "18")]
+    pub(crate) objects: u64,
+    #[prost(uint64, tag = "19")]
+    pub(crate) bytes: u64,
+    /// Sum over the settled tasks.
+    #[prost(message, optional, tag = "20")]
+    pub(crate) totals: Option<Tally>,
+    /// Things that are no objects, of the rounds before.
+    #[prost(uint64, tag = "21")]
+    pub(crate) past_special: u64,
+    #[prost(bool, tag = "22")]
+    pub(crate) incremental: bool,
+    #[prost(int64, tag = "23")]
+    pub(crate) interval_ms: i64,
+    /// Never given twice: tells this life of the name from another.
+    #[prost(uint64, tag = "24")]
+    pub(crate) life: u64,
+    /// `clean` was told to leave unfinished uploads alone.
+    #[prost(bool, tag = "25")]
+    pub(crate) keep_uploads: bool,
+}
+
+/// One pass over the source.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct RoundRecord {
+    #[prost(uint32, tag = "1")]
+    pub(crate) number: u32,
+    #[prost(int64, tag = "2")]
+    pub(crate) started_ms: i64,
+    /// `ScanState::to_bytes`.
+    #[prost(bytes = "vec", tag = "3")]
+    pub(crate) scan: Vec<u8>,
+    /// The listing ended well and everything is in tasks.
+    #[prost(bool, tag = "4")]
+    pub(crate) done: bool,
+    #[prost(uint64, tag = "5")]
+    pub(crate) special: u64,
+    #[prost(bool, tag = "6")]
+    pub(crate) sorted: bool,
+    #[prost(string, repeated, tag = "7")]
+    pub(crate) warnings: Vec<String>,
+}
+
+/// A task. Small: there may be a million.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct TaskRecord {
+    #[prost(uint32, tag = "1")]
+    state: u32,
+    /// How often it was handed out.
+    #[prost(uint32, tag = "2")]
+    pub(crate) attempt: u32,
+    /// Of the last hand-out.
+    #[prost(uint64, tag = "3")]
+    pub(crate) fence: u64,
+    #[prost(uint32, tag = "4")]
+    pub(crate) objects: u32,
+    #[prost(uint64, tag = "5")]
+    pub(crate) bytes: u64,
+    /// Of a settled task.
+    #[prost(message, optional, tag = "6")]
+    pub(crate) tally: Option<Tally>,
+    /// Audit records of a settled task.
+    #[prost(uint32, tag = "7")]
+    pub(crate) records: u32,
+    /// Failures among the first so many audit records count no more: they were retried.
+    #[prost(uint32, tag = "8")]
+    pub(crate) void: u32,
+}
+
+/// A job's configuration, sealed.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Sealed {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// What happened to the objects of a task, or of many.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Tally {
+    #[prost(uint64, tag = "1")]
+    pub(crate) succeeded: u64,
+    #[prost(uint64, tag = "2")]
+    pub(crate) skipped: u64,
+    #[prost(uint64, tag = "3")]
+    pub(crate) failed: u64,
+    #[prost(uint64, tag = "4")]
+    pub(crate) bytes_succeeded: u64,
+    #[prost(uint64, tag = "5")]
+    pub(crate) bytes_skipped: u64,
+    #[prost(uint64, tag = "6")]
+    pub(crate) bytes_failed: u64,
+    #[prost(uint64, tag = "7")]
+    pub(crate) source_proved: u64,
+    /// By error code.
+    #[prost(btree_map = "string, message", tag = "8")]
+    pub(crate) failures: BTreeMap<String, Share>,
+    /// By check.
+    #[prost(btree_map = "string, message", tag = "9")]
+    pub(crate) proofs: BTreeMap<String, Share>,
+}
+
+/// Objects and bytes of one cause.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(crate) struct Share {
+    #[prost(uint64, tag = "1")]
+    pub(crate) objects: u64,
+    #[prost(uint64, tag = "2")]
+    pub(crate) bytes: u64,
+}
+
+/// A record that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum BadRecord {
+    /// Its bytes are not those that were written.
+    Damaged,
+    /// Of a version that this program does not know.
+    Later(u8),
+}
+
+/// The stored form.
+pub(crate) fn write(key: &Key, record: &impl Message) -> Vec<u8> {
+    let body = record.encode_to_vec();
+    let mut bytes = vec![VERSION];
+    bytes.extend(sum(key, &body).to_le_bytes());
+    bytes.extend(body);
+    bytes
+}
+
+/// Reads what `write` wrote under the same key.
+pub(crate) fn read<R: Message + Default>(key: &Key, bytes: &[u8]) -> Result<R, BadRecord> {
+    let (head, body) = bytes.split_at_checked(HEAD).ok_or(BadRecord::Damaged)?;
+    let (version, crc) = head.split_first().ok_or(BadRecord::Damaged)?;
+    if *version != VERSION {
+        return Err(BadRecord::Later(*version));
+    }
+    if crc != sum(key, body).to_le_bytes() {
+        return Err(BadRecord::Damaged);
+    }
+    migrate(*version, body).ok_or(BadRecord::Damaged)
+}
+
+/// From the form of `version` to today's. There is one form so far.
+fn migrate<R: Message + Default>(version: u8, body: &[u8]) -> Option<R> {
+    match version {
+        VERSION => R::decode(body).ok(),
+        _ => None,
+    }
+}
+
+fn sum(key: &Key, body: &[u8]) -> u32 {
+    let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
+    digest.update(&key.0);
+    digest.update(body);
+    digest.finalize() as u32
+}
+
+// === impl JobRecord, TaskRecord ===
+
+impl JobRecord {
+    /// Where it stands; an unknown word counts as paused, which loses nothing.
+    pub(crate) fn state(&self) -> JobState {
+        self.state.parse().unwrap_or(JobState::Paused)
+    }
+
+    /// Of the settled tasks.
+    pub(crate) fn totals(&self) -> Tally {
+        self.totals.clone().unwrap_or_default()
+    }
+
+    /// Tasks in one state.
+    pub(crate) fn count(&mut self, state: TaskState) -> &mut u64 {
+        match state {
+            TaskState::Pending => &mut self.pending,
+            TaskState::Dispatched => &mut self.dispatched,
+            TaskState::Succeeded => &mut self.succeeded,
+            TaskState::Failed => &mut self.failed,
+        }
+    }
+
+    /// Moves one task from one count to the other.
+    pub(crate) fn moved(&mut self, from: TaskState, to: TaskState) {
+        let count = self.count(from);
+        *count = count.saturating_sub(1);
+        *self.count(to) += 1;
+    }
+}
+
+impl TaskRecord {
+    /// A task that nobody has seen yet.
+    pub(crate) fn new(objects: u32, bytes: u64) -> Self {
+        TaskRecord { objects, bytes, ..TaskRecord::default() }
+    }
+
+    /// Where it stands.
+    pub(crate) fn state(&self) -> TaskState {
+        match self.state {
+            1 => TaskState::Dispatched,
+            2 => TaskState::Succeeded,
+            3 => TaskState::Failed,
+            _ => TaskState::Pending,
+        }
+    }
+
+    /// Goes over to another state; `false` where that is not allowed.
+    pub(crate) fn go(&mut self, next: TaskState) -> bool {
+        let legal = self.state().may_become(next);
+        if legal {
+            self.state = match next {
+                TaskState::Pending => 0,
+                TaskState::Dispatched => 1,
+                TaskState::Succeeded => 2,
+                TaskState::Failed => 3,
+            };
+        }
+        legal
+    }
+}
+
+// === impl Tally ===
+
+impl Tally {
+    /// Objects that are recorded.
+    pub(crate) fn objects(&self) -> u64 {
+        self.succeeded + self.skipped + self.failed
+    }
+
+    /// One object more.
+    pub(crate) fn add(&mut self, record: &AuditRecord) {
+        let one = Share { objects: 1, bytes: record.size };
+        match record.outcome() {
+            Outcome::Failed | Outcome::Unspecified => {
+                self.failed += 1;
+                self.bytes_failed += record.size;
+                self.failures.entry(record.code.clone()).or_default().plus(one);
+                return;
+            }
+            Outcome::Succeeded => {
+                self.succeeded += 1;
+                self.bytes_succeeded += record.size;
+            }
+            Outcome::Skipped => {
+                self.skipped += 1;
+                self.bytes_skipped += record.size;
+            }
+        }
+        self.source_proved += u64::from(record.source_proved);
+        self.proofs.entry(record.proof.clone()).or_default().plus(one);
+    }
+
+    /// A failure that was overcome, or that failed anew and is added again.
+    pub(crate) fn forget_failure(&mut self, code: &str, size: u64) {
+        self.failed = self.failed.saturating_sub(1);
+        self.bytes_failed = self.bytes_failed.saturating_sub(size);
+        take(&mut self.failures, code, Share { objects: 1, bytes: size });
+    }
+
+    /// The same without any failure.
+    pub(crate) fn without_failures(mut self) -> Self {
+        self.failed = 0;
+        self.bytes_failed = 0;
+        self.failures.clear();
+        self
+    }
+
+    /// All of another one more.
+    pub(crate) fn plus(&mut self, other: &Tally) {
+        self.succeeded += other.succeeded;
+        self.skipped += other.skipped;
+        self.failed += other.failed;
+        self.bytes_succeeded += other.bytes_succeeded;
+        self.bytes_skipped += other.bytes_skipped;
+        self.bytes_failed += other.bytes_failed;
+        self.source_proved += other.source_proved;
+        for (code, share) in &other.failures {
+            self.failures.entry(code.clone()).or_default().plus(*share);
+        }
+        for (proof, share) in &other.proofs {
+            self.proofs.entry(proof.clone()).or_default().plus(*share);
+        }
+    }
+
+    /// All of another one less.
+    pub(crate) fn minus(&mut self, other: &Tally) {
+        self.succeeded = self.succeeded.saturating_sub(other.succeeded);
+        self.skipped = self.skipped.saturating_sub(other.skipped);
+        self.failed = self.failed.saturating_sub(other.failed);
+        self.bytes_succeeded = self.bytes_succeeded.saturating_sub(other.bytes_succeeded);
+        self.bytes_skipped = self.bytes_skipped.saturating_sub(other.bytes_skipped);
+        self.bytes_failed = self.bytes_failed.saturating_sub(other.bytes_failed);
+        self.source_proved = self.source_proved.saturating_sub(other.source_proved);
+        for (code, share) in &other.failures {
+            take(&mut self.failures, code, *share);
+        }
+        for (proof, share) in &other.proofs {
+            take(&mut self.proofs, proof, *share);
+        }
+    }
+}
+
+impl Share {
+    fn plus(&mut self, other: Share) {
+        self.objects += other.objects;
+        self.bytes += other.bytes;
+    }
+}
+
+fn take(shares: &mut BTreeMap<String, Share>, cause: &str, less: Share) {
+    let Some(share) = shares.get_mut(cause) else { return };
+    share.objects = share.objects.saturating_sub(less.objects);
+    share.bytes = share.bytes.saturating_sub(less.bytes);
+    if share.objects == 0 {
+        shares.remove(cause);
+    }
+}
+
+/// As `stat` shows it.
+pub(crate) fn causes(shares: &BTreeMap<String, Share>) -> Vec<CauseCount> {
+    let line = |(cause, share): (&String, &Share)| v1::CauseCount {
+        cause: cause.clone(),
+        objects: share.objects,
+        bytes: share.bytes,
+    };
+    shares.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::keys;
+
+    #[test]
+    fn a_record_is_read_only_under_its_own_key_and_unchanged() {
+        let record = TaskRecord::new(7, 9);
+        let key = keys::job("jobs");
+        let bytes = write(&key, &record);
+        assert_eq!(read::<TaskRecord>(&key, &bytes), Ok(record));
+        assert_eq!(read::<TaskRecord>(&keys::job("other"), &bytes), Err(BadRecord::Damaged));
+        for at in 1..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            assert_eq!(read::<TaskRecord>(&key, &changed), Err(BadRecord::Damaged), "{at}");
+        }
+        let mut later = bytes.clone();
+        later[0] += 1;
+        assert_eq!(read::<TaskRecord>(&key, &later), Err(BadRecord::Later(2)));
+    }
+
+    #[test]
+    fn what_was_added_can_be_taken_away() {
+        let mut one = Tally::default();
+        let failed = AuditRecord { outcome: 3, size: 5, code: "TIMEOUT".into(), ..AuditRecord::default() };
+        let moved = AuditRecord { outcome: 1, size: 7, proof: "size".into(), ..AuditRecord::default() };
+        one.add(&failed);
+        one.add(&moved);
+        let mut sum = Tally::default();
+        sum.plus(&one);
+        sum.plus(&one);
+        sum.minus(&one);
+        assert_eq!(sum, one);
+        one.forget_failure("TIMEOUT", 5);
+        assert_eq!(one, sum.clone().without_failures());
+        assert_eq!((one.objects(), one.failed), (1, 0));
+    }
+}

@@ -1,0 +1,133 @@
+//! Reports of a task that is out: audit records, and multipart uploads that are under way.
+
+use std::time::Duration;
+
+use proto::v1::{RecordBatch, Upload, UploadProgress};
+use proto::{ObjectKey, TaskId};
+use storage::open::Context;
+use storage::{ErrorKind, Meter, UploadRef};
+use tokio::time::timeout;
+
+use crate::error::MasterError;
+use crate::master::Master;
+use crate::store::{Batch, keys};
+
+/// One upload may take this long to abort.
+const ABORT: Duration = Duration::from_secs(30);
+
+/// What became of the unfinished uploads of a job.
+#[derive(Debug, Default)]
+pub(crate) struct Aborted {
+    pub(crate) aborted: u64,
+    pub(crate) left: u64,
+    /// Each kind of failure once.
+    pub(crate) problems: Vec<String>,
+}
+
+impl Master {
+    /// Records are on disk when it returns.
+    pub(crate) fn record(&self, batch: RecordBatch) -> Result<(), MasterError> {
+        let task = batch.task.unwrap_or_default();
+        let desk = self.book().desk(&task)?;
+        let mut held = desk.hold();
+        self.book().desk(&task)?;
+        let sheet = desk.sheet(&mut held, &self.folder(&desk.id.job))?;
+        let arrived = sheet.append(batch.records)?;
+        self.note_tally(&desk, sheet.tally().clone());
+        let mut forget = Batch::default();
+        let mut any = false;
+        for index in arrived.iter().filter(|index| sheet.uploads.contains(index)) {
+            forget.delete(&keys::upload(&desk.id, *index));
+            any = true;
+        }
+        if any {
+            self.store.commit(forget)?;
+            sheet.uploads.retain(|index| !arrived.contains(index));
+        }
+        Ok(())
+    }
+
+    /// The upload's parts, durable when it returns.
+    pub(crate) fn save_upload(&self, progress: UploadProgress) -> Result<(), MasterError> {
+        let task = progress.task.unwrap_or_default();
+        let upload = progress.upload.ok_or_else(|| MasterError::BadRequest("no upload".into()))?;
+        let desk = self.book().desk(&task)?;
+        if upload.index >= desk.objects {
+            return Err(MasterError::BadRequest(format!("an upload of object {}", upload.index)));
+        }
+        let mut held = desk.hold();
+        let sheet = desk.sheet(&mut held, &self.folder(&desk.id.job))?;
+        let mut batch = Batch::default();
+        let key = keys::upload(&desk.id, upload.index);
+        match upload.finished {
+            true => batch.delete(&key),
+            false => batch.put(&key, &upload),
+        }
+        // Under the book's lock, so that `clean` sees either the upload or nobody who could still save it.
+        let book = self.book();
+        book.desk(&task)?;
+        self.store.commit(batch)?;
+        drop(book);
+        match upload.finished {
+            true => sheet.uploads.remove(&upload.index),
+            false => sheet.uploads.insert(upload.index),
+        };
+        Ok(())
+    }
+
+    /// Unfinished uploads of a task.
+    pub(crate) fn uploads_of(&self, id: &TaskId) -> Result<Vec<Upload>, MasterError> {
+        self.store
+            .scan::<Upload>(&keys::task_uploads(id))
+            .map(|found| found.map(|(_, upload)| upload))
+            .collect()
+    }
+
+    /// Aborts what the job left at the destination. What cannot be aborted is counted and told.
+    pub(crate) async fn abort_uploads(&self, name: &str) -> Result<Aborted, MasterError> {
+        let mut out = Aborted::default();
+        let uploads: Result<Vec<Upload>, MasterError> =
+            self.store.scan::<Upload>(&keys::uploads(name)).map(|found| Ok(found?.1)).collect();
+        let uploads = uploads?;
+        if uploads.is_empty() {
+            return Ok(out);
+        }
+        let conf = self.conf(name)?;
+        let context = Context { meter: Meter::unlimited(), timeout: conf.transfer.timeout };
+        let destination = match self.opener.destination(&conf.destination, &context) {
+            Ok(destination) => destination,
+            Err(error) => {
+                out.left = uploads.len() as u64;
+                out.problems.push(error.to_string());
+                return Ok(out);
+            }
+        };
+        let mut hopeless = false;
+        for upload in uploads
+            .into_iter()
+            .map(|upload| UploadRef { key: ObjectKey::new(upload.key), id: upload.upload_id })
+        {
+            if hopeless {
+                out.left += 1;
+                continue;
+            }
+            let why = match timeout(ABORT, destination.abort(&upload)).await {
+                Ok(Ok(())) => {
+                    out.aborted += 1;
+                    continue;
+                }
+                Ok(Err(error)) => {
+                    hopeless =
+                        storage::retry::is_systemic(error.kind()) || error.kind() == ErrorKind::Unreachable;
+                    error.to_string()
+                }
+                Err(_) => format!("no answer for {} s when aborting {:?}", ABORT.as_secs(), upload.key),
+            };
+            out.left += 1;
+            if out.problems.len() < 10 {
+                out.problems.push(why);
+            }
+        }
+        Ok(out)
+    }
+}

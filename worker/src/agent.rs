@@ -293,3 +293,6 @@ impl Reports for Remote {
         within(self.0.clone().settle(settlement)).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,8 @@
 //! (`BRIGADE_FAMILY`, or `family` beside the test programs, as `cargo build --workspace --all-targets` leaves
 //! it). Without it the cases of an adapter are counted and printed as skipped.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "everything here is a test")]
+
 #[path = "conformance/errors.rs"]
 mod errors;
 #[path = "conformance/keys.rs"]

@@ -124,7 +124,8 @@ pub(crate) async fn an_upload_goes_on_from_its_recorded_parts(world: World) {
     // A record of something else does not count.
     let other =
         storage::PartDone { etag: "00000000000000000000000000000000".into(), crc: Some(1), ..first.clone() };
-    assert_eq!(world.destination.parts(&upload, &[other, third.clone()]).await.unwrap(), [third.clone()]);
+    let kept = world.destination.parts(&upload, &[other, third.clone()]).await.unwrap();
+    assert_eq!(kept, std::slice::from_ref(&third));
     let second = world.part(&upload, &parts, 1).await;
     let done = [first, second, third];
     world.destination.complete(&upload, &options, &done, &world.whole(&parts)).await.unwrap();
@@ -175,7 +176,7 @@ pub(crate) async fn an_aborted_upload_is_gone(world: World) {
     let done = world.part(&upload, &parts, 0).await;
     world.destination.abort(&upload).await.unwrap();
     world.destination.abort(&upload).await.unwrap();
-    let listed = world.destination.parts(&upload, &[done.clone()]).await;
+    let listed = world.destination.parts(&upload, std::slice::from_ref(&done)).await;
     assert_eq!(listed.unwrap_err().kind(), ErrorKind::UploadNotFound);
     let whole = world.whole(&parts[..1]);
     let completed = world.destination.complete(&upload, &options, &[done], &whole).await;

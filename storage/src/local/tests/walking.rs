@@ -145,7 +145,7 @@ async fn a_missing_root_is_said_so() {
 async fn an_unreadable_directory_ends_the_listing_with_its_name() {
     use std::os::unix::fs::PermissionsExt;
     let root = tree(&["a/x", "b/y"]);
-    fs::set_permissions(root.path().join("b"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(root.path().join("b"), fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read_dir(root.path().join("b")).is_ok() {
         println!("skipped: permissions do not bind this user");
         return;

@@ -58,7 +58,7 @@ impl Standalone {
             worker(home, conf, tracker, &token),
             spawn("tracker", {
                 let (conf, options) =
-                    (conf.clone(), tracker::Options { listener, master, token: token.clone() });
+                    (conf.clone(), tracker::Options { listener, master, token: token.clone(), alone: true });
                 move |stop| async move { tracker::run(&conf, options, stop).await.map_err(|error| chain(&error)) }
             }),
         ];

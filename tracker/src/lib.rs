@@ -41,6 +41,8 @@ pub struct Options {
     pub master: SocketAddr,
     /// The installation's token.
     pub token: Token,
+    /// All workers live in this process: whatever was out before it began is nobody's, and goes back at once.
+    pub alone: bool,
 }
 
 /// Why the tracker ended.
@@ -57,7 +59,7 @@ pub async fn run(conf: &SysConf, options: Options, shutdown: CancellationToken) 
     let master = TasksClient::new(caller)
         .max_decoding_message_size(channel::MAX_MESSAGE)
         .max_encoding_message_size(channel::MAX_MESSAGE);
-    let shared = Arc::new(Shared::new(conf.lease));
+    let shared = Arc::new(Shared::new(conf.lease, options.alone));
     let service = service::Service::new(shared.clone(), master.clone(), shutdown.clone());
     let server = LeasesServer::new(service)
         .max_decoding_message_size(channel::MAX_MESSAGE)

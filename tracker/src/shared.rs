@@ -23,9 +23,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(lease: Duration) -> Self {
+    pub(crate) fn new(lease: Duration, alone: bool) -> Self {
         let (tasks, demand, returns) = (Notify::new(), Notify::new(), Notify::new());
-        Shared { state: Mutex::new(State::new(lease)), tasks, demand, returns, lease }
+        Shared { state: Mutex::new(State::new(lease, alone)), tasks, demand, returns, lease }
     }
 
     /// The state; a panic elsewhere does not take the tracker down.

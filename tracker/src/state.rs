@@ -36,6 +36,8 @@ pub(crate) struct State {
     jobs: BTreeMap<String, v1::Limits>,
     /// This tracker has been attached before.
     attached: bool,
+    /// No worker is older than this tracker.
+    alone: bool,
 }
 
 /// Heartbeats that a worker may miss before the tasks that a restarted tracker found are given to others.
@@ -49,7 +51,7 @@ pub(crate) struct NotRegistered;
 // === impl State: towards the workers ===
 
 impl State {
-    pub(crate) fn new(lease: Duration) -> Self {
+    pub(crate) fn new(lease: Duration, alone: bool) -> Self {
         State {
             lease,
             renew: (lease / 5).clamp(Duration::from_millis(100), Duration::from_secs(1)),
@@ -62,6 +64,7 @@ impl State {
             cluster: None,
             jobs: BTreeMap::new(),
             attached: false,
+            alone,
         }
     }
 
@@ -181,8 +184,8 @@ impl State {
 
 impl State {
     /// The master named what is out. At the first time, what is not known here is under leases that an
-    /// earlier tracker gave: it is kept for a few heartbeats for whoever still renews it. Later, it was in
-    /// an answer to Fetch that got lost: it goes into the queue.
+    /// earlier tracker gave: it is kept for a few heartbeats for whoever still renews it, if there can be
+    /// anybody. Later, it was in an answer to Fetch that got lost: it goes into the queue.
     pub(crate) fn attached(&mut self, outstanding: Vec<v1::Grant>, now: Instant) {
         let fence = |grant: &v1::Grant| grant.task.as_ref().map(|task| task.fence);
         let out: BTreeSet<u64> = outstanding.iter().filter_map(fence).collect();
@@ -195,6 +198,8 @@ impl State {
             let Some(task) = grant.task.clone().filter(|task| !here.contains(&task.fence)) else { continue };
             if self.attached {
                 self.queue.push(0, grant);
+            } else if self.alone {
+                self.returned.push(task);
             } else {
                 self.leases.orphan(task, now, orphans_until);
             }

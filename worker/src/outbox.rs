@@ -18,6 +18,9 @@ const BATCH: usize = 1_000;
 /// A record waits at most this long for others.
 const LINGER: Duration = Duration::from_millis(200);
 
+/// Every so many failures in a row are worth a line in the log.
+const LOUD: u32 = 10;
+
 /// What a task says to the tracker. A trait so that tests need no tracker.
 #[async_trait]
 pub(crate) trait Reports: Send + Sync + 'static {
@@ -65,7 +68,9 @@ async fn next_batch(records: &mut mpsc::Receiver<v1::AuditRecord>) -> Option<Vec
     Some(batch)
 }
 
-/// Calls until it is answered. A refusal means that the lease is lost; anything else may pass.
+/// Calls until it is answered. A refusal means that the lease is lost, and damage at the master that this
+/// hand-out cannot go on: the master sees it again at the next one, and stops the job. Anything else may
+/// pass: no connection, a full disk.
 pub(crate) async fn persist<F>(
     killed: &CancellationToken,
     mut call: impl FnMut() -> F,
@@ -74,17 +79,24 @@ where
     F: Future<Output = Result<(), Status>>,
 {
     let mut pause = Duration::from_millis(50);
+    let mut failed = 0u32;
     loop {
         let answer = tokio::select! {
             answer = call() => answer,
             () = killed.cancelled() => return Err(LeaseLost),
         };
         let Err(status) = answer else { return Ok(()) };
-        if matches!(status.code(), Code::FailedPrecondition | Code::NotFound | Code::InvalidArgument) {
+        if matches!(
+            status.code(),
+            Code::FailedPrecondition | Code::NotFound | Code::InvalidArgument | Code::DataLoss
+        ) {
             tracing::warn!(code = ?status.code(), "a report was refused: {}", status.message());
             return Err(LeaseLost);
         }
-        tracing::debug!(code = ?status.code(), "a report was not taken, again: {}", status.message());
+        failed += 1;
+        if failed % LOUD == 0 {
+            tracing::warn!(code = ?status.code(), failed, "a report is not taken: {}", status.message());
+        }
         tokio::select! {
             () = sleep(pause) => pause = (pause * 2).min(Duration::from_secs(2)),
             () = killed.cancelled() => return Err(LeaseLost),

@@ -20,6 +20,10 @@ use crate::jobs::OpenError;
 /// A manifest that does not decode is read again so often: the file is damaged only if it stays so.
 const READS: u32 = 3;
 
+/// So many failures of the master itself (a missing file, a disk that cannot be read) in a row, about ten
+/// seconds of them, do not pass by asking again.
+const PATIENCE: u32 = 10;
+
 /// Why a task cannot begin.
 #[derive(Debug)]
 pub(crate) enum Unready {
@@ -118,11 +122,15 @@ fn damaged(task: &v1::TaskRef, why: &str) -> String {
 }
 
 /// Longer from try to try.
-struct Pause(Duration);
+struct Pause {
+    next: Duration,
+    /// Failures of the master itself in a row.
+    internal: u32,
+}
 
 impl Default for Pause {
     fn default() -> Self {
-        Pause(Duration::from_millis(50))
+        Pause { next: Duration::from_millis(50), internal: 0 }
     }
 }
 
@@ -133,9 +141,16 @@ impl Pause {
             tracing::warn!(code = ?status.code(), "the task cannot begin: {}", status.message());
             return Err(Unready::Lost);
         }
+        self.internal = if status.code() == Code::Internal { self.internal + 1 } else { 0 };
+        if self.internal == PATIENCE {
+            return Err(Unready::Suspend(format!(
+                "the master cannot hand out the task: {}",
+                status.message()
+            )));
+        }
         tracing::debug!(code = ?status.code(), "the task cannot begin yet: {}", status.message());
-        sleep(self.0).await;
-        self.0 = (self.0 * 2).min(Duration::from_secs(2));
+        sleep(self.next).await;
+        self.next = (self.next * 2).min(Duration::from_secs(2));
         Ok(())
     }
 }

@@ -52,7 +52,7 @@ async fn serve(role: Role, home: &Home, conf: &SysConf, shutdown: CancellationTo
         Role::Tracker => {
             let master = address(conf::home::Role::Master).ok_or_else(|| missing("master"))?;
             let listener = listen(home, role, conf.tracker_address).await?;
-            tracker::run(conf, tracker::Options { listener, master, token }, shutdown)
+            tracker::run(conf, tracker::Options { listener, master, token, alone: false }, shutdown)
                 .await
                 .map_err(|error| chain(&error))
         }

@@ -145,17 +145,17 @@ struct Stage {
 }
 
 async fn stage(outstanding: Vec<v1::Grant>) -> Stage {
-    stage_with(Master { outstanding: Mutex::new(outstanding), ..Master::default() }).await
+    stage_with(Master { outstanding: Mutex::new(outstanding), ..Master::default() }, false).await
 }
 
-async fn stage_with(master: Master) -> Stage {
+async fn stage_with(master: Master, alone: bool) -> Stage {
     let token = Token::generate();
     let master = Arc::new(master);
     let (listener, address) = listen().await;
     let server = InterceptedService::new(TasksServer::new(Server(master.clone())), token.guard());
     tokio::spawn(channel::serve().add_service(server).serve_with_incoming(TcpListenerStream::new(listener)));
     let (listener, tracker_address) = listen().await;
-    let options = Options { listener, master: address, token: token.clone() };
+    let options = Options { listener, master: address, token: token.clone(), alone };
     let stop = CancellationToken::new();
     let conf = conf::SysConf { lease: Duration::from_secs(5), ..conf::SysConf::default() };
     let tracker = tokio::spawn({
@@ -231,12 +231,8 @@ async fn a_task_goes_to_a_waiting_worker_and_its_reports_to_the_master() {
 
 #[tokio::test]
 async fn before_the_master_is_reached_no_lease_is_called_lost() {
-    let stage = stage_with(Master {
-        outstanding: Mutex::new(vec![grant(7)]),
-        away: true.into(),
-        ..Master::default()
-    })
-    .await;
+    let outstanding = Mutex::new(vec![grant(7)]);
+    let stage = stage_with(Master { outstanding, away: true.into(), ..Master::default() }, false).await;
     stage.register("a/1").await;
     assert_eq!(stage.record(7).await, Err(Code::Unavailable));
     stage.master.away.store(false, Ordering::Relaxed);
@@ -331,4 +327,13 @@ async fn a_tracker_that_stops_answers_at_once_and_still_passes_on_what_is_settle
     stage.settle(7).await.unwrap();
     stage.tracker.await.unwrap().unwrap();
     assert_eq!(*stage.master.settled.lock().unwrap(), [7]);
+}
+
+#[tokio::test]
+async fn where_no_worker_can_be_older_what_was_out_goes_back_at_once() {
+    let master = Master { outstanding: Mutex::new(vec![grant(7), grant(8)]), ..Master::default() };
+    let stage = stage_with(master, true).await;
+    let begun = Instant::now();
+    stage.master.until(|master| *master.released.lock().unwrap() == [7, 8]).await;
+    assert!(begun.elapsed() < Duration::from_secs(3), "it waited for heartbeats: {:?}", begun.elapsed());
 }

@@ -244,7 +244,7 @@ impl Tracker {
     fn new(life: u64) -> Self {
         Tracker {
             life,
-            state: State::new(LEASE),
+            state: State::new(LEASE, false),
             down_until: None,
             session: None,
             call: 0,

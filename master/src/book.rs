@@ -9,7 +9,7 @@ use proto::{JobName, TaskId};
 use storage::Meter;
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::{self, Sheet};
+use crate::audit::Sheet;
 use crate::error::MasterError;
 use crate::scan::ledger::Progress;
 use crate::stat::Rates;
@@ -177,19 +177,6 @@ impl Desk {
     /// Holds the desk. The sheet is there once it was opened.
     pub(crate) fn hold(&self) -> MutexGuard<'_, Option<Sheet>> {
         self.sheet.lock().unwrap_or_else(|poison| poison.into_inner())
-    }
-
-    /// The sheet, read from the audit file at first use.
-    pub(crate) fn sheet<'a>(
-        &self,
-        held: &'a mut Option<Sheet>,
-        job_folder: &std::path::Path,
-    ) -> Result<&'a mut Sheet, MasterError> {
-        let sheet = match held.take() {
-            Some(sheet) => sheet,
-            None => Sheet::open(audit::path(job_folder, &self.id.stem()), self.objects, self.void)?,
-        };
-        Ok(held.insert(sheet))
     }
 
     /// As the wire names this hand-out.

@@ -11,13 +11,13 @@ pub(crate) const AUDIT_HALF: &str = "audit batch half written";
 pub(crate) const SETTLED: &str = "settle recorded, not answered";
 
 /// Is the process to die here?
-#[cfg(feature = "fake")]
+#[cfg(any(test, feature = "fake"))]
 pub(crate) fn armed(place: &str) -> bool {
     std::env::var("BRIGADE_BREAKPOINT").is_ok_and(|name| name == place)
 }
 
 /// Is the process to die here? Not in a program that is shipped.
-#[cfg(not(feature = "fake"))]
+#[cfg(not(any(test, feature = "fake")))]
 pub(crate) fn armed(_place: &str) -> bool {
     false
 }

@@ -8,16 +8,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use proto::manifest::Entry;
 use proto::v1::settlement::Result as Ending;
-use proto::v1::{Grant, Settlement, TaskRef};
+use proto::v1::{AuditRecord, Grant, Settlement, TaskRef};
 use proto::{JobState, TaskState};
 use tokio::time::{Instant, timeout_at};
 
-use crate::audit::Sheet;
+use crate::audit::{self, Sheet};
 use crate::book::{Book, Desk, Place};
 use crate::breakpoint::{self, breakpoint};
 use crate::error::MasterError;
 use crate::folders;
+use crate::manifests::Manifests;
 use crate::master::{Master, advance};
 use crate::store::record::{JobRecord, Tally, TaskRecord};
 use crate::store::{Batch, keys};
@@ -144,9 +146,8 @@ impl Master {
 
     fn grant(&self, desk: &Arc<Desk>) -> Result<Given, MasterError> {
         let mut held = desk.hold();
+        let sheet = self.sheet(desk, &mut held)?;
         let uploads = self.uploads_of(&desk.id)?;
-        let sheet = desk.sheet(&mut held, &self.folder(&desk.id.job))?;
-        sheet.uploads = uploads.iter().map(|upload| upload.index).collect();
         let recorded = sheet.recorded();
         let uploads = uploads.into_iter().filter(|upload| !sheet.is_done(upload.index)).collect();
         let book = self.book();
@@ -196,7 +197,13 @@ impl Master {
         self.book().desk(&task)?;
         let reason = &settlement.reason;
         match settlement.result() {
-            Ending::Finished => self.finish(&desk, &mut held)?,
+            Ending::Finished => match self.finish(&desk, &mut held) {
+                Err(error @ (MasterError::Damaged { .. } | MasterError::Later { .. })) => {
+                    self.stop_for(&desk, held.as_ref(), &error.to_string())?;
+                    return Err(error);
+                }
+                finished => finished?,
+            },
             Ending::Returned => self.end(&desk, held.as_ref(), TaskState::Pending)?,
             Ending::Suspended => self.stop_for(&desk, held.as_ref(), reason)?,
             Ending::Aborted => {
@@ -213,13 +220,14 @@ impl Master {
 
     fn finish(&self, desk: &Arc<Desk>, held: &mut Option<Sheet>) -> Result<(), MasterError> {
         let folder = self.folder(&desk.id.job);
-        let sheet = desk.sheet(held, &folder)?;
+        let sheet = self.sheet(desk, held)?;
         let missing = sheet.missing();
         if missing > 0 {
             tracing::warn!(task = %desk.id, missing, "settled as finished and is not");
             self.end(desk, Some(sheet), TaskState::Pending)?;
             return Err(MasterError::Unfinished { task: desk.id.to_string(), missing });
         }
+        self.check_keys(desk, &folder)?;
         if sheet.tally().failed == 0 {
             self.end(desk, Some(sheet), TaskState::Succeeded)?;
             // The task is settled; an old list that stays is untidy, not wrong.
@@ -230,6 +238,19 @@ impl Master {
         }
         folders::write(&folder, &desk.id.stem(), desk.void)?;
         self.end(desk, Some(sheet), TaskState::Failed)
+    }
+
+    /// Each record speaks of the object that the manifest has in its place.
+    fn check_keys(&self, desk: &Desk, folder: &std::path::Path) -> Result<(), MasterError> {
+        let stem = desk.id.stem();
+        let entries = Manifests::of(folder).entries(&stem)?;
+        let path = audit::path(folder, &stem);
+        let records = audit::last_records(&path, desk.void)?;
+        let fits = |(record, entry): (&AuditRecord, &Entry)| record.key == entry.key.as_bytes();
+        if records.len() == entries.len() && records.iter().zip(&entries).all(fits) {
+            return Ok(());
+        }
+        Err(MasterError::Damaged { path, what: "its records are not those of the manifest's objects".into() })
     }
 
     fn stop_for(&self, desk: &Arc<Desk>, sheet: Option<&Sheet>, reason: &str) -> Result<(), MasterError> {

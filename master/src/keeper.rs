@@ -53,12 +53,24 @@ impl Keeper {
     pub(crate) fn keep(&self, commit: &Commit) -> Result<(), MasterError> {
         self.check_mine(&self.master.book())?;
         if !commit.tasks.is_empty() {
+            commit.tasks.iter().try_for_each(|task| self.check_unseen(&self.id(task.number)))?;
             let tasks = commit.tasks.iter().map(|task| (self.id(task.number).stem(), &task.entries[..]));
             self.manifests().write(tasks)?;
             breakpoint(breakpoint::MANIFEST_WRITTEN);
         }
         self.keep_records(commit)?;
         breakpoint(breakpoint::COMMITTED);
+        Ok(())
+    }
+
+    /// Records of a task that is only being made belong to one that the state has forgotten: they speak of
+    /// other objects.
+    fn check_unseen(&self, id: &TaskId) -> Result<(), MasterError> {
+        let path = crate::audit::path(&self.master.folder(&self.job), &id.stem());
+        if path.exists() {
+            let what = "it holds records of a task that the state does not know".into();
+            return Err(MasterError::Damaged { path, what });
+        }
         Ok(())
     }
 

@@ -46,24 +46,27 @@ impl Master {
         opener: Arc<dyn Opener>,
         shutdown: CancellationToken,
     ) -> Result<Self, MasterError> {
-        let (store, meta) = Store::open(&home)?;
-        let seal = Seal::open(&home.secret_key(), meta.jobs == 0)?;
-        let master = Master {
-            home,
-            sys: sys.clone(),
-            store,
-            seal,
-            opener,
-            book: Mutex::new(Book::new(meta)),
-            work: Notify::new(),
-            changed: Notify::new(),
-            idle_scan: Notify::new(),
-            hungry: AtomicUsize::new(0),
-            cleaning: tokio::sync::Mutex::new(()),
-            shutdown,
-        };
-        master.recover()?;
-        Ok(master)
+        Store::open(&home.clone(), |store, mut meta| {
+            // Numbers that were given are never given again, also not by a state that was put back from a backup.
+            meta.next_number = meta.next_number.max(u64::try_from(crate::now_ms()).unwrap_or(0) * 1000);
+            let seal = Seal::open(&home.secret_key(), meta.jobs == 0)?;
+            let master = Master {
+                home,
+                sys: sys.clone(),
+                store,
+                seal,
+                opener,
+                book: Mutex::new(Book::new(meta)),
+                work: Notify::new(),
+                changed: Notify::new(),
+                idle_scan: Notify::new(),
+                hungry: AtomicUsize::new(0),
+                cleaning: tokio::sync::Mutex::new(()),
+                shutdown,
+            };
+            master.recover()?;
+            Ok(master)
+        })
     }
 
     /// The book. Never held across an await.

@@ -5,9 +5,9 @@ use proto::{JobState, TaskId, TaskState};
 use crate::audit::{self, Sheet};
 use crate::book::{Book, Desk, Job, Live};
 use crate::error::MasterError;
-use crate::master::{Master, advance};
+use crate::master::Master;
+use crate::store::keys;
 use crate::store::record::{JobRecord, RoundRecord, Tally, TaskRecord};
-use crate::store::{Batch, keys};
 
 /// What the tasks of a job add up to.
 #[derive(Default)]
@@ -49,15 +49,6 @@ impl Master {
             self.recover_task(&mut job, job_task(&key, place)?, &task)?;
         }
         sum.check(&job.record).map_err(|what| damaged(format!("{key}: {what}")))?;
-        // A crash between the last settle and what follows from it cannot be (one batch); an older version's can.
-        let mut moved = job.record.clone();
-        advance(&mut moved, &job.round)?;
-        if moved.state != job.record.state {
-            let mut batch = Batch::default();
-            batch.put(&keys::job(&key), &moved);
-            self.store.commit(batch)?;
-            job.record = moved;
-        }
         book.jobs.insert(key, job);
         Ok(())
     }

@@ -165,7 +165,8 @@ async fn scan_once(
     let ended =
         crate::scan::run(&conf, source, existing, state, ledger, progress.clone(), token.clone()).await?;
     let ScanEnd::Complete(mut state) = ended else { return Ok(()) };
-    tracing::info!(job = %keeper.job, objects = state.objects, bytes = state.bytes, "the scan is complete");
+    let pages = progress.pages();
+    tracing::info!(job = %keeper.job, objects = state.objects, bytes = state.bytes, pages, "the scan is complete");
     state.done = true;
     let keeper = keeper.clone();
     let master = keeper.master.clone();

@@ -4,13 +4,16 @@
 //! nobody knows what is on disk: from then on every commit is refused until the master is started again.
 
 pub(crate) mod keys;
+mod mark;
+mod original;
 pub(crate) mod record;
 pub(crate) mod seal;
 
+use std::fs::File;
 use std::ops::Bound;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use conf::Home;
@@ -19,7 +22,9 @@ use prost::Message;
 use crate::error::MasterError;
 use crate::files;
 use keys::{Key, Prefix};
-use record::{BadRecord, JobRecord, Meta};
+use mark::Mark;
+use original::Original;
+use record::{BadRecord, JobRecord, Meta, Steps};
 
 const FORMAT: &str = "brigade master state, form 1\n";
 
@@ -27,8 +32,12 @@ const FORMAT: &str = "brigade master state, form 1\n";
 #[derive(Debug)]
 pub(crate) struct Store {
     db: sled::Db,
+    /// sled's log: sled itself leaves syncing it to the kernel.
+    log: File,
     path: PathBuf,
-    broken: AtomicBool,
+    mark: Mark,
+    /// The number of the last commit; `None` after one failed.
+    steps: Mutex<Option<u64>>,
 }
 
 /// Changes that become durable together.
@@ -36,28 +45,69 @@ pub(crate) struct Store {
 pub(crate) struct Batch(sled::Batch);
 
 impl Store {
-    /// Opens the state of this home, or makes it. Refuses one that is used, damaged, or not all there.
-    pub(crate) fn open(home: &Home) -> Result<(Self, Meta), MasterError> {
+    /// Opens the state of this home, or makes it, and lets `check` look at it. Refuses one that is used,
+    /// damaged, or not all there; it is then as it was before.
+    pub(crate) fn open<T>(
+        home: &Home,
+        check: impl FnOnce(Store, Meta) -> Result<T, MasterError>,
+    ) -> Result<T, MasterError> {
         let (path, marker) = (home.state(), home.master().join("FORMAT"));
         files::make_dir(&home.master())?;
-        let marked = read_marker(&marker)?;
-        let damaged = |what: &str| MasterError::Damaged { path: path.clone(), what: what.into() };
-        if marked && !path.is_dir() {
-            return Err(damaged("the directory is missing, though master/FORMAT says that it was in use"));
+        if !read_marker(&marker)? {
+            return Store::open_checked(home, false, check);
         }
-        let db = open_sled(&path)?;
-        let store = Store { db, path: path.clone(), broken: AtomicBool::new(false) };
+        if !path.is_dir() && !Original::left(&path) {
+            let what = "the directory is missing, though master/FORMAT says that it was in use".into();
+            return Err(MasterError::Damaged { path, what });
+        }
+        let original = Original::keep(&path)?;
+        match Store::open_checked(home, true, check) {
+            Ok(checked) => original.discard().map(|()| checked),
+            Err(error @ MasterError::InUse { .. }) => original.discard().and(Err(error)),
+            Err(error) => original.put_back().and(Err(error)),
+        }
+    }
+
+    fn open_checked<T>(
+        home: &Home,
+        marked: bool,
+        check: impl FnOnce(Store, Meta) -> Result<T, MasterError>,
+    ) -> Result<T, MasterError> {
+        let path = home.state();
+        let damaged = |what: String| MasterError::Damaged { path: path.clone(), what };
+        let store = Store::open_files(home)?;
+        let steps = store.get::<Steps>(&keys::steps())?.unwrap_or_default().number;
+        let written = store.mark.read()?;
+        if marked && written > steps {
+            return Err(damaged(format!("the last {} steps that were committed are gone", written - steps)));
+        }
+        *store.steps() = Some(steps);
         let meta = match store.get::<Meta>(&keys::meta())? {
             Some(meta) => meta,
-            None if marked => return Err(damaged("its records are gone")),
-            None if !store.db.is_empty() => return Err(damaged("its first record is missing")),
+            None if marked => return Err(damaged("its records are gone".into())),
+            None if !store.db.is_empty() => return Err(damaged("its first record is missing".into())),
             None => store.create(home)?,
         };
         if !marked {
-            files::write_durable(&marker, FORMAT.as_bytes())?;
+            files::write_durable(&home.master().join("FORMAT"), FORMAT.as_bytes())?;
         }
         store.check_jobs(home, &meta)?;
-        Ok((store, meta))
+        check(store, meta)
+    }
+
+    fn open_files(home: &Home) -> Result<Self, MasterError> {
+        let path = home.state();
+        let db = open_sled(&path)?;
+        let log = path.join("db");
+        let log = File::open(&log).map_err(MasterError::file("open", &log))?;
+        let mark = Mark::open(&home.master().join("STEPS"))?;
+        files::sync_dir(&path)?;
+        files::sync_dir(&home.master())?;
+        Ok(Store { db, log, path, mark, steps: Mutex::new(Some(0)) })
+    }
+
+    fn steps(&self) -> MutexGuard<'_, Option<u64>> {
+        self.steps.lock().unwrap_or_else(|poison| poison.into_inner())
     }
 
     fn create(&self, home: &Home) -> Result<Meta, MasterError> {
@@ -142,16 +192,23 @@ impl Store {
     }
 
     /// All of the batch or nothing; on disk when it returns.
-    pub(crate) fn commit(&self, batch: Batch) -> Result<(), MasterError> {
-        if self.broken.load(Ordering::SeqCst) {
+    pub(crate) fn commit(&self, mut batch: Batch) -> Result<(), MasterError> {
+        let mut steps = self.steps();
+        // Taken out, so that it is not there any more when something fails, or panics.
+        let Some(step) = steps.take().map(|steps| steps + 1) else {
             return Err(self.refused("an earlier write failed"));
-        }
-        let written = self.db.apply_batch(batch.0).and_then(|()| self.db.flush());
-        written.map(drop).map_err(|error| {
-            self.broken.store(true, Ordering::SeqCst);
+        };
+        batch.put(&keys::steps(), &Steps { number: step });
+        let written = self.db.apply_batch(batch.0).and_then(|()| self.db.flush()).map_err(|e| self.failed(e));
+        // sled only asks the kernel to write; this asks the disk.
+        let synced = written.and_then(|_| self.log.sync_data().map_err(|e| self.refused(&e.to_string())));
+        if let Err(error) = synced {
             tracing::error!(%error, "the state cannot be written");
-            self.failed(error)
-        })
+            return Err(error);
+        }
+        self.mark.write(step);
+        *steps = Some(step);
+        Ok(())
     }
 
     fn read<R: Message + Default>(&self, key: &Key, bytes: &[u8]) -> Result<R, MasterError> {

@@ -120,7 +120,12 @@ impl Bench {
         self.fetch(1).pop().unwrap()
     }
 
-    pub(crate) fn record(&self, grant: &Grant, records: Vec<AuditRecord>) -> Result<(), MasterError> {
+    /// The records, with the keys of the manifest.
+    pub(crate) fn record(&self, grant: &Grant, mut records: Vec<AuditRecord>) -> Result<(), MasterError> {
+        let task = grant.task.clone().unwrap_or_default();
+        for record in &mut records {
+            record.key = key(task.number, record.index).into_bytes();
+        }
         self.master().record(RecordBatch { task: grant.task.clone(), records })
     }
 
@@ -168,7 +173,6 @@ pub(crate) fn due(grant: &Grant) -> Vec<u32> {
 pub(crate) fn record(index: u32, outcome: Outcome) -> AuditRecord {
     AuditRecord {
         index,
-        key: format!("o-{index}").into(),
         size: 10,
         outcome: outcome.into(),
         proof: if outcome == Outcome::Failed { String::new() } else { "crc64nvme".into() },
@@ -177,13 +181,17 @@ pub(crate) fn record(index: u32, outcome: Outcome) -> AuditRecord {
     }
 }
 
+/// The key of an object of a task that a test made.
+pub(crate) fn key(task: u32, index: u32) -> String {
+    format!("o-{task}-{index:06}")
+}
+
 pub(crate) fn moved(index: u32) -> AuditRecord {
     record(index, Outcome::Succeeded)
 }
 
 pub(crate) fn new_task(number: u32, objects: u32) -> NewTask {
-    let entry =
-        |at| Entry { key: ObjectKey::new(format!("o-{number:06}-{at:06}")), size: 10, ..Entry::default() };
+    let entry = |at| Entry { key: ObjectKey::new(key(number, at)), size: 10, ..Entry::default() };
     NewTask { number, entries: (0..objects).map(entry).collect(), bytes: 10 * u64::from(objects) }
 }
 

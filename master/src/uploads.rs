@@ -8,6 +8,8 @@ use storage::open::Context;
 use storage::{ErrorKind, Meter, UploadRef};
 use tokio::time::timeout;
 
+use crate::audit::{self, Sheet};
+use crate::book::Desk;
 use crate::error::MasterError;
 use crate::master::Master;
 use crate::store::{Batch, keys};
@@ -25,13 +27,31 @@ pub(crate) struct Aborted {
 }
 
 impl Master {
+    /// The sheet of a desk that is held, read from the audit file at first use.
+    pub(crate) fn sheet<'a>(
+        &self,
+        desk: &Desk,
+        held: &'a mut Option<Sheet>,
+    ) -> Result<&'a mut Sheet, MasterError> {
+        let sheet = match held.take() {
+            Some(sheet) => sheet,
+            None => {
+                let path = audit::path(&self.folder(&desk.id.job), &desk.id.stem());
+                let mut sheet = Sheet::open(path, desk.objects, desk.void)?;
+                sheet.uploads = self.uploads_of(&desk.id)?.into_iter().map(|upload| upload.index).collect();
+                sheet
+            }
+        };
+        Ok(held.insert(sheet))
+    }
+
     /// Records are on disk when it returns.
     pub(crate) fn record(&self, batch: RecordBatch) -> Result<(), MasterError> {
         let task = batch.task.unwrap_or_default();
         let desk = self.book().desk(&task)?;
         let mut held = desk.hold();
         self.book().desk(&task)?;
-        let sheet = desk.sheet(&mut held, &self.folder(&desk.id.job))?;
+        let sheet = self.sheet(&desk, &mut held)?;
         let arrived = sheet.append(batch.records)?;
         self.note_tally(&desk, sheet.tally().clone());
         let mut forget = Batch::default();
@@ -56,7 +76,7 @@ impl Master {
             return Err(MasterError::BadRequest(format!("an upload of object {}", upload.index)));
         }
         let mut held = desk.hold();
-        let sheet = desk.sheet(&mut held, &self.folder(&desk.id.job))?;
+        let sheet = self.sheet(&desk, &mut held)?;
         let mut batch = Batch::default();
         let key = keys::upload(&desk.id, upload.index);
         match upload.finished {

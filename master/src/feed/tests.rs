@@ -171,6 +171,19 @@ fn a_damaged_audit_record_stops_its_job_and_is_named() {
     assert!(stat.reason.contains("r1-000001.bra"), "{}", stat.reason);
 }
 
+#[test]
+fn records_of_other_objects_than_the_manifests_do_not_end_a_task() {
+    let bench = Bench::new();
+    bench.job("jobs", 1, 2);
+    let grant = bench.fetch_one();
+    let wrong = |index| proto::v1::AuditRecord { key: b"other".to_vec(), ..moved(index) };
+    let records = vec![wrong(0), wrong(1)];
+    bench.master().record(proto::v1::RecordBatch { task: grant.task.clone(), records }).unwrap();
+    assert!(bench.settle(&grant, Ending::Finished).is_err());
+    let stat = bench.stat("jobs");
+    assert_eq!((stat.state.as_str(), stat.tasks_pending), ("paused", 1));
+}
+
 #[tokio::test]
 async fn a_fetch_waits_for_tasks_and_the_scan_hears_of_it() {
     let bench = Bench::new();

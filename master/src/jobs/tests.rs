@@ -64,7 +64,7 @@ fn a_retry_moves_what_failed_and_nothing_else() {
     bench.record(&grant, vec![moved(2)]).unwrap();
     bench.settle(&grant, Ending::Finished).unwrap();
     let list = bench.home().job("jobs").join("failed_tasks/r1-000002/error.list");
-    assert_eq!(std::fs::read_to_string(&list).unwrap(), "o-1\n");
+    assert_eq!(std::fs::read_to_string(&list).unwrap(), "o-2-000001\n");
     let stat = bench.stat("jobs");
     assert_eq!((stat.state.as_str(), stat.objects_failed, stat.tasks_failed), ("failed", 1, 1));
     bench.restart();

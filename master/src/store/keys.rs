@@ -26,6 +26,11 @@ pub(crate) fn meta() -> Key {
     Key(vec![b'm'])
 }
 
+/// The number of the last commit.
+pub(crate) fn steps() -> Key {
+    Key(vec![b's'])
+}
+
 /// A job.
 pub(crate) fn job(name: &str) -> Key {
     Key(key(b'j', name, &[]))

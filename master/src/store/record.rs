@@ -30,6 +30,13 @@ pub(crate) struct Meta {
     pub(crate) requests_per_s: Option<u64>,
 }
 
+/// Written with every commit.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Steps {
+    #[prost(uint64, tag = "1")]
+    pub(crate) number: u64,
+}
+
 /// A job, without its configuration.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct JobRecord {

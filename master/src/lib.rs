@@ -25,6 +25,8 @@ mod store;
 mod tasks_service;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod uploads;
 
 use std::sync::Arc;

@@ -4,8 +4,11 @@
 //! leaves this crate. Keys are carried byte for byte. A write is invisible until it is complete.
 
 pub mod checksum;
+mod credentials;
 pub mod destination;
+mod dialect;
 pub mod error;
+mod http;
 pub mod local;
 #[cfg(feature = "fake")]
 pub mod memory;
@@ -14,7 +17,10 @@ pub mod meter;
 pub mod open;
 pub mod payload;
 pub mod retry;
+mod s3;
+mod sign;
 pub mod source;
+pub mod upkeep;
 
 pub use destination::{Destination, PartDone, PutOptions, UploadRef, Written};
 pub use error::{Error, ErrorKind, Op, Result};

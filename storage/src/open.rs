@@ -7,10 +7,13 @@ use conf::Endpoint;
 use conf::job::EndpointType;
 
 use crate::destination::Destination;
+use crate::dialect::{Dialect, OSS, S3};
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::local::{LocalDestination, LocalSource};
 use crate::meter::Meter;
+use crate::s3::S3Store;
 use crate::source::Source;
+use crate::upkeep::Upkeep;
 
 /// What an adapter needs beside its endpoint.
 #[derive(Debug, Clone)]
@@ -25,7 +28,7 @@ pub struct Context {
 pub fn source(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Source>> {
     match endpoint.kind {
         EndpointType::Local => Ok(Arc::new(LocalSource::new(endpoint, context))),
-        kind => Err(unsupported(kind)),
+        kind => Ok(Arc::new(S3Store::open(endpoint, dialect(kind)?, context)?)),
     }
 }
 
@@ -33,6 +36,19 @@ pub fn source(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Source>>
 pub fn destination(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Destination>> {
     match endpoint.kind {
         EndpointType::Local => Ok(Arc::new(LocalDestination::new(endpoint, context))),
+        kind => Ok(Arc::new(S3Store::open(endpoint, dialect(kind)?, context)?)),
+    }
+}
+
+/// What is beside reading and writing, where the endpoint has it.
+pub fn upkeep(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Upkeep>> {
+    Ok(Arc::new(S3Store::open(endpoint, dialect(endpoint.kind)?, context)?))
+}
+
+fn dialect(kind: EndpointType) -> Result<&'static Dialect> {
+    match kind {
+        EndpointType::S3 => Ok(&S3),
+        EndpointType::Oss => Ok(&OSS),
         kind => Err(unsupported(kind)),
     }
 }

@@ -1,0 +1,60 @@
+//! Alibaba Cloud OSS. Source: OSS API reference (PutObject, GetObject, multipart, "Object naming
+//! conventions", "Error codes").
+
+use proto::ObjectKey;
+
+use super::{Dialect, Scheme, Sum};
+use crate::error::ErrorKind;
+
+/// Alibaba Cloud OSS.
+pub(crate) static OSS: Dialect = Dialect {
+    name: "oss",
+    scheme: Scheme::Oss,
+    prefix: "x-oss-",
+    sum: Sum::Ecma,
+    // Without it a range that cannot be satisfied is answered with 200 and the whole object (GetObject).
+    read_headers: &[("x-oss-range-behavior", "standard")],
+    token_encoded: true,
+    no_overwrite: ("x-oss-forbid-overwrite", "true"),
+    metadata_most: 8192,
+    metadata_underscore: false,
+    name_rule,
+    single_put: 5 << 30,
+    part_min: 100 << 10,
+    part_max: 5 << 30,
+    // It ends in -N as well, and is not to be recomputed.
+    etag_is_md5_of_parts: false,
+    codes: &[
+        // "The object you specified already exists and can not be overwritten."
+        ("FileAlreadyExists", ErrorKind::PreconditionFailed),
+        ("FileImmutable", ErrorKind::Conflict),
+        ("ObjectNotAppendable", ErrorKind::Conflict),
+        ("SymlinkTargetNotExist", ErrorKind::NotFound),
+        // "UserDisable": the account has payments overdue.
+        ("UserDisable", ErrorKind::AccessDenied),
+        ("SecurityTokenExpired", ErrorKind::CredentialsExpired),
+        ("InvalidSecurityToken", ErrorKind::BadCredentials),
+        ("SecondLevelDomainForbidden", ErrorKind::WrongEndpoint),
+        ("DownloadTrafficRateLimitExceeded", ErrorKind::Throttled),
+        ("UploadTrafficRateLimitExceeded", ErrorKind::Throttled),
+        ("MetaOperationQpsLimitExceeded", ErrorKind::Throttled),
+        ("TotalQpsLimitExceeded", ErrorKind::Throttled),
+        ("ActiveRequestLimitExceeded", ErrorKind::Throttled),
+        ("CpuLimitExceeded", ErrorKind::Throttled),
+        ("QpsLimitExceeded", ErrorKind::Throttled),
+    ],
+};
+
+/// 1 to 1,023 bytes of UTF-8, not beginning with `/` or `\` ("Object naming conventions").
+fn name_rule(key: &ObjectKey) -> Result<(), String> {
+    let bytes = key.as_bytes();
+    match (bytes.len(), key.to_str()) {
+        (0, _) => Err("the key is empty".into()),
+        (1024.., _) => Err("the key is longer than 1,023 bytes".into()),
+        (_, None) => Err("the key is not UTF-8".into()),
+        _ if bytes.starts_with(b"/") || bytes.starts_with(b"\\") => {
+            Err("OSS does not allow keys that begin with / or \\".into())
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,43 @@
+//! Amazon S3 and what speaks it. Source: Amazon S3 API reference and user guide ("Multipart upload limits",
+//! "Checking object integrity", "Error responses").
+
+use proto::ObjectKey;
+
+use super::{Dialect, Scheme, Sum};
+use crate::error::ErrorKind;
+
+/// Amazon S3.
+pub(crate) static S3: Dialect = Dialect {
+    name: "s3",
+    scheme: Scheme::AwsV4,
+    prefix: "x-amz-",
+    sum: Sum::Nvme,
+    read_headers: &[("x-amz-checksum-mode", "ENABLED")],
+    token_encoded: false,
+    no_overwrite: ("if-none-match", "*"),
+    metadata_most: 2048,
+    metadata_underscore: true,
+    name_rule,
+    single_put: 5 << 30,
+    part_min: 5 << 20,
+    part_max: 5 << 30,
+    etag_is_md5_of_parts: true,
+    codes: &[
+        // "Your key is too long."
+        ("KeyTooLong", ErrorKind::InvalidName),
+        // "Your account is not signed up for the Amazon S3 service."
+        ("NotSignedUp", ErrorKind::AccessDenied),
+        ("Throttling", ErrorKind::Throttled),
+        ("ThrottlingException", ErrorKind::Throttled),
+    ],
+};
+
+/// 1 to 1,024 bytes of UTF-8 ("Naming Amazon S3 objects").
+fn name_rule(key: &ObjectKey) -> Result<(), String> {
+    match (key.as_bytes().len(), key.to_str()) {
+        (0, _) => Err("the key is empty".into()),
+        (1025.., _) => Err("the key is longer than 1,024 bytes".into()),
+        (_, None) => Err("the key is not UTF-8".into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,239 @@
+//! The HTTP client of all adapters: hyper on `http::Uri`, so that paths travel as they are written (no
+//! library on the way removes `.` or `..`). Never follows redirects, never decodes a body.
+
+mod connect;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::path::Path;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, Uri};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::meter::Meter;
+use crate::payload::Payload;
+use crate::source::Body as ByteStream;
+use connect::{Connector, Proxy};
+
+/// Servers close idle connections after this or later.
+const IDLE: Duration = Duration::from_secs(20);
+/// More than a worker ever has in flight to one endpoint.
+const IDLE_CONNECTIONS: usize = 1024;
+
+/// A client for one endpoint. Clones share the pool.
+#[derive(Clone)]
+pub(crate) struct Http {
+    client: Client<Connector, Sending>,
+    timeout: Duration,
+    proxy_authorization: Option<HeaderValue>,
+}
+
+/// Why there was no answer, or no whole body.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: ErrorKind,
+    pub(crate) text: String,
+}
+
+/// A payload on its way out, chunk by chunk, nothing copied.
+pub(crate) struct Sending {
+    payload: Payload,
+    next: usize,
+    left: u64,
+    /// Counts chunks, so that a slow sender is told from a stuck one.
+    progress: Arc<AtomicU64>,
+}
+
+// === impl Http ===
+
+impl Http {
+    /// For requests to `target` (scheme and host count). `timeout` bounds connecting, waiting for the first
+    /// byte, and each pause in a body in either direction.
+    pub(crate) fn new(
+        target: &Uri,
+        ca_file: Option<&Path>,
+        proxy: &str,
+        timeout: Duration,
+    ) -> std::result::Result<Self, String> {
+        let proxy = Arc::new(Proxy::new(proxy)?);
+        let proxy_authorization = proxy.authorization(target);
+        let connector = connect::connector(target, ca_file, proxy, timeout)?;
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE);
+        builder.pool_max_idle_per_host(IDLE_CONNECTIONS);
+        Ok(Http { client: builder.build(connector), timeout, proxy_authorization })
+    }
+
+    /// Sends a signed request. `patience` multiplies the time to the first byte, for calls that make the
+    /// service work.
+    pub(crate) async fn send(
+        &self,
+        mut parts: Parts,
+        payload: Payload,
+        patience: u32,
+    ) -> std::result::Result<Response<Incoming>, Failure> {
+        if let Some(authorization) = &self.proxy_authorization {
+            parts.headers.insert(http::header::PROXY_AUTHORIZATION, authorization.clone());
+        }
+        let progress = Arc::new(AtomicU64::new(0));
+        let body = Sending { left: payload.len(), payload, next: 0, progress: progress.clone() };
+        let mut answer = pin!(self.client.request(Request::from_parts(parts, body)));
+        let mut seen = 0;
+        loop {
+            match tokio::time::timeout(self.timeout.saturating_mul(patience), &mut answer).await {
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(error)) => return Err(Failure::of_client(&error)),
+                Err(_) => {
+                    let now = progress.load(Ordering::Relaxed);
+                    if now == seen {
+                        return Err(Failure::timeout("no answer", self.timeout));
+                    }
+                    seen = now;
+                }
+            }
+        }
+    }
+
+    /// A body that must be small: at most `most` bytes of it.
+    pub(crate) async fn collect(
+        &self,
+        mut body: Incoming,
+        most: usize,
+    ) -> std::result::Result<Bytes, Failure> {
+        let mut whole = BytesMut::new();
+        let mut only: Option<Bytes> = None;
+        while let Some(chunk) = next_chunk(&mut body, self.timeout).await? {
+            if whole.len() + only.as_ref().map_or(0, Bytes::len) + chunk.len() > most {
+                let text = format!("the answer is longer than {most} bytes");
+                return Err(Failure { kind: ErrorKind::Protocol, text });
+            }
+            // One chunk, the usual case, is not copied.
+            match only.take() {
+                None if whole.is_empty() => only = Some(chunk),
+                first => {
+                    whole.extend_from_slice(&first.unwrap_or_default());
+                    whole.extend_from_slice(&chunk);
+                }
+            }
+        }
+        Ok(only.unwrap_or_else(|| whole.freeze()))
+    }
+
+    /// A body as a stream; each chunk passes the meter.
+    pub(crate) fn stream(
+        &self,
+        body: Incoming,
+        meter: Meter,
+        fail: impl Fn(Failure) -> Error + Send + 'static,
+    ) -> ByteStream {
+        let state = (Some(body), meter, fail, self.timeout);
+        Box::pin(futures::stream::unfold(state, |(body, meter, fail, timeout)| async move {
+            let mut body = body?;
+            match next_chunk(&mut body, timeout).await {
+                Ok(Some(chunk)) => {
+                    meter.bytes_read(chunk.len()).await;
+                    Some((Result::Ok(chunk), (Some(body), meter, fail, timeout)))
+                }
+                Ok(None) => None,
+                Err(failure) => Some((Err(fail(failure)), (None, meter, fail, timeout))),
+            }
+        }))
+    }
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+async fn next_chunk(body: &mut Incoming, timeout: Duration) -> std::result::Result<Option<Bytes>, Failure> {
+    loop {
+        let frame = tokio::time::timeout(timeout, body.frame())
+            .await
+            .map_err(|_| Failure::timeout("the body stopped", timeout))?;
+        match frame {
+            None => return Ok(None),
+            Some(Err(error)) => {
+                return Err(Failure {
+                    kind: ErrorKind::Broken,
+                    text: format!("the body broke off: {}", chain(&error)),
+                });
+            }
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) if !data.is_empty() => return Ok(Some(data)),
+                // Trailers, or nothing: there may be more.
+                _ => {}
+            },
+        }
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    fn timeout(what: &str, limit: Duration) -> Self {
+        Failure { kind: ErrorKind::Timeout, text: format!("{what} for {} s", limit.as_secs_f32()) }
+    }
+
+    fn of_client(error: &ClientError) -> Self {
+        let kind = if error.is_connect() { ErrorKind::Unreachable } else { ErrorKind::Broken };
+        let mut text = chain(error);
+        if text.contains("invalid peer certificate") {
+            text += "; if the endpoint has its own authority, set ca_file";
+        }
+        Failure { kind, text }
+    }
+}
+
+/// An error with its causes, each once.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+// === impl Sending ===
+
+impl Body for Sending {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Bytes>, Infallible>>> {
+        let Some(chunk) = self.payload.chunks().get(self.next).cloned() else { return Poll::Ready(None) };
+        self.next += 1;
+        self.left -= chunk.len() as u64;
+        self.progress.fetch_add(1, Ordering::Relaxed);
+        Poll::Ready(Some(Ok(Frame::data(chunk))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}

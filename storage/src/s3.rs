@@ -1,0 +1,220 @@
+//! The client of the S3 family: source and destination for every dialect.
+
+mod failure;
+mod headers;
+mod list;
+mod multipart;
+mod object;
+mod request;
+mod upkeep;
+mod xml;
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use conf::Endpoint;
+use http::Uri;
+use proto::ObjectKey;
+
+use crate::destination::{Destination, Limits, PartDone, PutOptions, UploadRef, Whole, Written};
+use crate::dialect::{Dialect, Sum};
+use crate::error::{Error, ErrorKind, Op, Result};
+use crate::http::Http;
+use crate::meta::{ObjectMeta, Version};
+use crate::meter::Meter;
+use crate::open::Context;
+use crate::payload::Payload;
+use crate::sign::Signing;
+use crate::source::{ListRequest, Pages, Read, Source};
+
+/// A bucket, or what lies under a prefix of it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct S3Store(Arc<Client>);
+
+/// One endpoint and bucket in one dialect.
+#[derive(Debug)]
+pub(crate) struct Client {
+    dialect: &'static Dialect,
+    endpoint: Endpoint,
+    /// `http` or `https`.
+    scheme: String,
+    /// Host and port of the endpoint.
+    authority: String,
+    /// The bucket stands in the path.
+    path_style: bool,
+    http: Http,
+    signing: Signing,
+    meter: Meter,
+    /// The service takes no checksum headers, or does not give them back.
+    sums_off: AtomicBool,
+    /// The service does not have list version 2.
+    list_v1: AtomicBool,
+    with_sums: Limits,
+    without_sums: Limits,
+}
+
+impl S3Store {
+    /// Sends nothing.
+    pub(crate) fn open(endpoint: &Endpoint, dialect: &'static Dialect, context: &Context) -> Result<Self> {
+        let bad = |why: String| Error::new(ErrorKind::Refused, Op::Open, why);
+        let uri: Uri = endpoint
+            .endpoint
+            .parse()
+            .map_err(|_| bad(format!("endpoint {:?} is not a URL", endpoint.endpoint)))?;
+        let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
+        let scheme = uri.scheme_str().unwrap_or("https").to_owned();
+        if authority.is_empty() || endpoint.bucket.is_empty() {
+            return Err(bad("endpoint and bucket are needed".into()));
+        }
+        let path_style = path_style(endpoint, uri.host().unwrap_or_default(), &scheme);
+        let http =
+            Http::new(&uri, endpoint.ca_file.as_deref(), &endpoint.proxy, context.timeout).map_err(bad)?;
+        // With keys of a key service the ETag is no MD5 (S3 API reference, "Object").
+        let plain = !endpoint.server_side_encryption.to_ascii_lowercase().contains("kms");
+        Ok(S3Store(Arc::new(Client {
+            dialect,
+            signing: Signing::new(endpoint, dialect, http.clone()),
+            endpoint: endpoint.clone(),
+            scheme,
+            authority,
+            path_style,
+            http,
+            meter: context.meter.clone(),
+            sums_off: AtomicBool::new(false),
+            list_v1: AtomicBool::new(false),
+            with_sums: dialect.limits(true, plain),
+            without_sums: dialect.limits(false, plain),
+        })))
+    }
+
+    /// The client itself, for what is beside the two traits.
+    pub(crate) fn client(&self) -> &Arc<Client> {
+        &self.0
+    }
+}
+
+/// Path style where it was asked for; with `auto` for addresses, localhost, and buckets whose dots no TLS
+/// wildcard covers.
+fn path_style(endpoint: &Endpoint, host: &str, scheme: &str) -> bool {
+    use conf::job::Addressing;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    match endpoint.addressing {
+        Addressing::Path => true,
+        Addressing::Virtual => false,
+        Addressing::Auto => {
+            bare.parse::<std::net::IpAddr>().is_ok()
+                || bare == "localhost"
+                || (scheme == "https" && endpoint.bucket.contains('.'))
+        }
+    }
+}
+
+impl Client {
+    /// Checksum headers are sent and expected.
+    fn sums(&self) -> bool {
+        self.dialect.sum == Sum::Ecma || !self.sums_off.load(Ordering::Relaxed)
+    }
+
+    /// From now on without checksum headers: ETags have to prove.
+    fn forget_sums(&self) {
+        if self.dialect.sum == Sum::Nvme && !self.sums_off.swap(true, Ordering::Relaxed) {
+            tracing::info!(
+                endpoint = self.endpoint.endpoint,
+                "the service keeps no CRC-64: ETags are compared instead"
+            );
+        }
+    }
+
+    /// The key on the wire: below the endpoint's prefix.
+    fn full_key(&self, key: &ObjectKey) -> Vec<u8> {
+        [self.endpoint.prefix.as_bytes(), key.as_bytes()].concat()
+    }
+
+    /// Is the bucket there, and may these keys list it?
+    async fn look(&self) -> Result<()> {
+        let request = ListRequest::default();
+        self.page(&request, None, None, 1).await.map(|_| ()).map_err(|error| {
+            // A missing bucket is all that a listing can miss; some services say it with another code.
+            if error.kind() == ErrorKind::NotFound {
+                error.into_kind(ErrorKind::BucketNotFound)
+            } else {
+                error
+            }
+        })
+    }
+}
+
+#[async_trait]
+impl Source for S3Store {
+    async fn check(&self) -> Result<()> {
+        self.0.look().await
+    }
+
+    fn list(&self, request: ListRequest) -> Pages {
+        list::pages(self.0.clone(), request)
+    }
+
+    async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta> {
+        self.0.head(key).await
+    }
+
+    async fn read(&self, key: &ObjectKey, range: Option<Range<u64>>, version: &Version) -> Result<Read> {
+        self.0.read(key, range, version).await
+    }
+}
+
+#[async_trait]
+impl Destination for S3Store {
+    async fn check(&self) -> Result<()> {
+        match self.0.look().await {
+            // Keys that may write and not list are good enough.
+            Err(error) if error.kind() == ErrorKind::AccessDenied => Ok(()),
+            other => other,
+        }
+    }
+
+    fn limits(&self) -> &Limits {
+        if self.0.sums() { &self.0.with_sums } else { &self.0.without_sums }
+    }
+
+    async fn put(&self, key: &ObjectKey, options: &PutOptions, payload: &Payload) -> Result<Written> {
+        self.0.put(key, options, payload).await
+    }
+
+    async fn begin(&self, key: &ObjectKey, options: &PutOptions) -> Result<UploadRef> {
+        self.0.begin(key, options).await
+    }
+
+    async fn part(
+        &self,
+        upload: &UploadRef,
+        number: u32,
+        offset: u64,
+        payload: &Payload,
+    ) -> Result<PartDone> {
+        self.0.part(upload, number, offset, payload).await
+    }
+
+    async fn parts(&self, upload: &UploadRef, recorded: &[PartDone]) -> Result<Vec<PartDone>> {
+        self.0.parts(upload, recorded).await
+    }
+
+    async fn complete(
+        &self,
+        upload: &UploadRef,
+        options: &PutOptions,
+        parts: &[PartDone],
+        whole: &Whole,
+    ) -> Result<Written> {
+        self.0.complete(upload, options, parts, whole).await
+    }
+
+    async fn abort(&self, upload: &UploadRef) -> Result<()> {
+        self.0.abort(upload).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

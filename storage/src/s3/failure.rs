@@ -1,0 +1,118 @@
+//! From a refusal to a typed error: the service's code decides, else the status.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::response::Parts;
+use http::{HeaderMap, StatusCode};
+
+use super::Client;
+use super::request::Call;
+use super::xml;
+use crate::error::{Error, ErrorKind, Op};
+
+/// What a service refused, with everything that it said.
+pub(super) fn of_answer(client: &Client, call: &Call<'_>, head: &Parts, body: &[u8]) -> Error {
+    let text = |name: &str| header(&head.headers, name);
+    // A HEAD has no body; OSS then puts the document into a header (OSS API reference, HeadObject).
+    let in_header = STANDARD.decode(text("x-oss-err")).unwrap_or_default();
+    let said = xml::refusal(if body.is_empty() { &in_header } else { body });
+    let kind = client.dialect.kind_of(&said.code).unwrap_or_else(|| of_status(head.status, call.op));
+    let kind = mend(kind, &said, call);
+    let mut message = if said.message.is_empty() { plain(head.status, body) } else { said.message.clone() };
+    if kind == ErrorKind::ClockSkew {
+        let service = if said.server_time.is_empty() { text("date") } else { said.server_time.clone() };
+        message.push_str(&format!(
+            "; this host's clock says {}, the service's {service}",
+            jiff::Timestamp::now()
+        ));
+    }
+    if kind == ErrorKind::WrongEndpoint {
+        let region = [said.region.clone(), text("x-amz-bucket-region"), text("x-oss-bucket-region")];
+        let hints = [
+            ("region", region.into_iter().find(|region| !region.is_empty()).unwrap_or_default()),
+            ("endpoint", said.endpoint.clone()),
+        ];
+        for (name, value) in hints.iter().filter(|(_, value)| !value.is_empty()) {
+            message.push_str(&format!("; the bucket's {name} is {value}"));
+        }
+    }
+    let id = ["x-amz-request-id", "x-oss-request-id"].map(text).into_iter().find(|id| !id.is_empty());
+    let id = id.unwrap_or(said.request_id);
+    call.error(kind, message)
+        .service(head.status.as_u16(), said.code, id)
+        .retry_after(retry_after(&head.headers))
+}
+
+/// A refusal inside a 200 (Complete and Copy may do that after they kept the connection alive).
+pub(super) fn in_success(
+    client: &Client,
+    call: &Call<'_>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Option<Error> {
+    let said = xml::refusal(body);
+    if said.code.is_empty() {
+        return None;
+    }
+    let kind = client.dialect.kind_of(&said.code).unwrap_or(ErrorKind::ServiceFailure);
+    let id = ["x-amz-request-id", "x-oss-request-id"].map(|name| header(headers, name)).concat();
+    Some(call.error(kind, said.message).service(200, said.code, id))
+}
+
+/// What the code alone does not tell.
+fn mend(kind: ErrorKind, said: &xml::Refusal, call: &Call<'_>) -> ErrorKind {
+    match kind {
+        // OSS: "The bucket you are attempting to access must be addressed using the specified endpoint."
+        ErrorKind::AccessDenied
+            if said.message.contains("must be addressed using the specified endpoint") =>
+        {
+            ErrorKind::WrongEndpoint
+        }
+        // Some services answer a listing of a missing bucket with NoSuchKey.
+        ErrorKind::NotFound if call.op == Op::List => ErrorKind::BucketNotFound,
+        kind => kind,
+    }
+}
+
+fn of_status(status: StatusCode, op: Op) -> ErrorKind {
+    match status.as_u16() {
+        301 | 302 | 307 | 308 => ErrorKind::WrongEndpoint,
+        304 | 412 => ErrorKind::PreconditionFailed,
+        401 | 403 => ErrorKind::AccessDenied,
+        404 if op == Op::List => ErrorKind::BucketNotFound,
+        404 if matches!(op, Op::Part | Op::ListParts | Op::Complete | Op::Abort) => ErrorKind::UploadNotFound,
+        404 => ErrorKind::NotFound,
+        408 => ErrorKind::Timeout,
+        409 => ErrorKind::Conflict,
+        429 | 503 => ErrorKind::Throttled,
+        501 => ErrorKind::Unsupported,
+        400..=499 => ErrorKind::Refused,
+        500..=599 => ErrorKind::ServiceFailure,
+        _ => ErrorKind::Protocol,
+    }
+}
+
+/// The begin of an answer that is no error document (a proxy's page, for instance).
+fn plain(status: StatusCode, body: &[u8]) -> String {
+    let text: String = String::from_utf8_lossy(body).chars().take(200).collect();
+    let reason = status.canonical_reason().unwrap_or("no reason given");
+    if text.trim().is_empty() { reason.to_owned() } else { format!("{reason}: {text}") }
+}
+
+/// `Retry-After` in seconds, or as a date (RFC 9110, 10.2.3).
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = header(headers, "retry-after");
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let when = super::headers::http_time(&text)?;
+    let left = when.as_second().saturating_sub(jiff::Timestamp::now().as_second());
+    u64::try_from(left).ok().map(Duration::from_secs)
+}
+
+/// A header as text; empty where it is missing.
+pub(super) fn header(headers: &HeaderMap, name: &str) -> String {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
+}

@@ -1,0 +1,174 @@
+//! Multipart uploads. The whole object's CRC is checked by the service where it keeps one; else parts carry
+//! their MD5s, from which the ETag's rule proves the whole.
+
+use http::Method;
+
+use super::failure::{self, header};
+use super::object::refuses_sums;
+use super::request::Call;
+use super::{Client, headers, xml};
+use crate::checksum::md5_of_etag;
+use crate::destination::{PartDone, PutOptions, UploadRef, Whole, Written};
+use crate::dialect::Sum;
+use crate::error::{ErrorKind, Op, Result};
+use crate::meter::RequestKind;
+use crate::payload::Payload;
+
+impl Client {
+    pub(super) async fn begin(&self, key: &proto::ObjectKey, options: &PutOptions) -> Result<UploadRef> {
+        let sums = self.sums();
+        match self.begin_with(key, options, sums).await {
+            Err(error) if sums && refuses_sums(self, &error) => {
+                self.forget_sums();
+                self.begin_with(key, options, false).await
+            }
+            other => other,
+        }
+    }
+
+    async fn begin_with(
+        &self,
+        key: &proto::ObjectKey,
+        options: &PutOptions,
+        sums: bool,
+    ) -> Result<UploadRef> {
+        let call = Call::new(Op::Begin, RequestKind::Multipart, Method::POST, Some(key)).query("uploads", "");
+        // What cannot be carried is noted once, at the end.
+        let (mut call, _) = self.write_headers(call, options)?;
+        if sums && self.dialect.sum == Sum::Nvme {
+            call = call
+                .header("x-amz-checksum-algorithm", "CRC64NVME")
+                .header("x-amz-checksum-type", "FULL_OBJECT");
+        }
+        let (_, body) = self.send_for_xml(&call).await?;
+        let begun: xml::Begun = xml::parse(&body).map_err(|why| call.error(ErrorKind::Protocol, why))?;
+        if begun.upload_id.is_empty() {
+            return Err(call.error(ErrorKind::Protocol, "the answer has no upload id"));
+        }
+        Ok(UploadRef { key: key.clone(), id: begun.upload_id })
+    }
+
+    pub(super) async fn part(
+        &self,
+        upload: &UploadRef,
+        number: u32,
+        offset: u64,
+        payload: &Payload,
+    ) -> Result<PartDone> {
+        let mut call = Call::new(Op::Part, RequestKind::Part, Method::PUT, Some(&upload.key))
+            .query("partNumber", number.to_string())
+            .query("uploadId", upload.id.clone())
+            .body(payload.clone());
+        let own =
+            (self.sums() && self.dialect.sum == Sum::Nvme).then(|| payload.crc(self.dialect.sum.algorithm()));
+        if let Some(crc) = own {
+            call = call.header("x-amz-checksum-crc64nvme", &headers::nvme_text(crc));
+        }
+        let answer = self.send_for_headers(&call).await?;
+        self.meter.bytes_written(payload.len());
+        let etag = headers::etag(&answer)
+            .ok_or_else(|| call.error(ErrorKind::Protocol, "the answer has no ETag"))?;
+        let crc = match self.dialect.sum {
+            Sum::Ecma => header(&answer, "x-oss-hash-crc64ecma").parse().ok(),
+            Sum::Nvme => headers::nvme_value(&header(&answer, "x-amz-checksum-crc64nvme")),
+        };
+        if own.is_some() && crc.is_none() {
+            self.forget_sums();
+        }
+        let md5 = if crc.is_none() { self.part_md5(&call, &etag, payload)? } else { None };
+        Ok(PartDone { number, offset, size: payload.len(), etag, crc, md5 })
+    }
+
+    /// The MD5 of a part whose service states no CRC; its ETag has to be that MD5.
+    fn part_md5(&self, call: &Call<'_>, etag: &str, payload: &Payload) -> Result<Option<[u8; 16]>> {
+        let Some(stated) = md5_of_etag(etag).filter(|_| self.without_sums.etag_is_md5) else {
+            return Ok(None);
+        };
+        let md5 = payload.md5();
+        if md5 == stated {
+            return Ok(Some(md5));
+        }
+        Err(call.error(
+            ErrorKind::Corrupted,
+            format!("the part's MD5 is {}, and its ETag {etag}", hex::encode(md5)),
+        ))
+    }
+
+    pub(super) async fn parts(&self, upload: &UploadRef, recorded: &[PartDone]) -> Result<Vec<PartDone>> {
+        let mut kept: Vec<xml::Part> = Vec::new();
+        let mut marker = String::new();
+        loop {
+            let mut call = Call::new(Op::ListParts, RequestKind::List, Method::GET, Some(&upload.key))
+                .query("max-parts", "1000")
+                .query("uploadId", upload.id.clone());
+            if !marker.is_empty() {
+                call = call.query("part-number-marker", marker.clone());
+            }
+            let (_, body) = self.send_for_xml(&call).await?;
+            let page: xml::Parts = xml::parse(&body).map_err(|why| call.error(ErrorKind::Protocol, why))?;
+            kept.extend(page.part);
+            if !page.is_truncated {
+                break;
+            }
+            if page.next_part_number_marker == marker || page.next_part_number_marker.is_empty() {
+                return Err(call.error(ErrorKind::Protocol, "the list of parts stands still"));
+            }
+            marker = page.next_part_number_marker;
+        }
+        let there = |part: &&PartDone| {
+            kept.iter().any(|kept| {
+                kept.part_number == part.number
+                    && kept.size == part.size
+                    && headers::bare_etag(&kept.etag).eq_ignore_ascii_case(&part.etag)
+            })
+        };
+        Ok(recorded.iter().filter(there).cloned().collect())
+    }
+
+    pub(super) async fn complete(
+        &self,
+        upload: &UploadRef,
+        options: &PutOptions,
+        parts: &[PartDone],
+        whole: &Whole,
+    ) -> Result<Written> {
+        let body = xml::completion(parts.iter().map(|part| (part.number, part.etag.as_str())));
+        let mut call = Call::new(Op::Complete, RequestKind::Multipart, Method::POST, Some(&upload.key))
+            .query("uploadId", upload.id.clone())
+            .header("content-type", "application/xml")
+            .body(Payload::new(vec![body.into()]));
+        // The service puts the object together first.
+        call.patience = 10;
+        let crc = whole.crc.filter(|_| self.sums() && self.dialect.sum == Sum::Nvme);
+        if let Some(crc) = crc {
+            call = call
+                .header("x-amz-checksum-crc64nvme", &headers::nvme_text(crc))
+                .header("x-amz-checksum-type", "FULL_OBJECT");
+        }
+        if self.endpoint.forbid_overwrite {
+            let (name, value) = self.dialect.no_overwrite;
+            call = call.header(name, value);
+        }
+        let (answer, body) = self.send_for_xml(&call).await?;
+        if let Some(error) = failure::in_success(self, &call, &answer, &body) {
+            return Err(error);
+        }
+        let done: xml::Completed = xml::parse(&body).map_err(|why| call.error(ErrorKind::Protocol, why))?;
+        let etag = Some(headers::bare_etag(&done.etag)).filter(|etag| !etag.is_empty()).map(str::to_owned);
+        let etag = etag.ok_or_else(|| call.error(ErrorKind::Protocol, "the answer has no ETag"))?;
+        let mut stated = headers::stated(self.dialect, &answer, None);
+        stated.crc64nvme = stated.crc64nvme.or_else(|| headers::nvme_value(&done.crc64nvme));
+        let (_, not_carried) = headers::for_write(self.dialect, &options.headers).unwrap_or_default();
+        Ok(Written { etag: Some(etag), stated, not_carried })
+    }
+
+    pub(super) async fn abort(&self, upload: &UploadRef) -> Result<()> {
+        let call = Call::new(Op::Abort, RequestKind::Multipart, Method::DELETE, Some(&upload.key))
+            .query("uploadId", upload.id.clone());
+        match self.send_for_headers(&call).await {
+            Ok(_) => Ok(()),
+            Err(error) if matches!(error.kind(), ErrorKind::UploadNotFound | ErrorKind::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! One object: look, read, write.
+
+use std::ops::Range;
+
+use futures::StreamExt;
+use http::{HeaderMap, Method, StatusCode};
+use proto::ObjectKey;
+
+use super::failure::header;
+use super::request::Call;
+use super::{Client, headers};
+use crate::destination::{PutOptions, Written};
+use crate::dialect::Sum;
+use crate::error::{Error, ErrorKind, Op, Result};
+use crate::meta::{ObjectMeta, Version};
+use crate::meter::RequestKind;
+use crate::payload::Payload;
+use crate::source::{Body, Read};
+
+impl Client {
+    pub(super) async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta> {
+        let mut call = Call::new(Op::Head, RequestKind::Head, Method::HEAD, Some(key));
+        for (name, value) in self.dialect.read_headers {
+            call = call.header(name, value);
+        }
+        let answer = self.send(&call).await?;
+        let size = header(answer.headers(), "content-length").parse().ok();
+        let size = size.ok_or_else(|| call.error(ErrorKind::Protocol, "the answer has no length"))?;
+        Ok(headers::meta(self.dialect, answer.headers(), size))
+    }
+
+    pub(super) async fn read(
+        &self,
+        key: &ObjectKey,
+        range: Option<Range<u64>>,
+        version: &Version,
+    ) -> Result<Read> {
+        let mut call = Call::new(Op::Get, RequestKind::Get, Method::GET, Some(key))
+            .header("accept-encoding", "identity");
+        for (name, value) in self.dialect.read_headers {
+            call = call.header(name, value);
+        }
+        if let Some(etag) = &version.etag {
+            call = call.header("if-match", &format!("\"{etag}\""));
+        }
+        if let Some(range) = &range {
+            call = call.header("range", &format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
+        }
+        let (head, body) = self.send(&call).await?.into_parts();
+        let (size, skip) = extent(&call, head.status, &head.headers, range.as_ref())?;
+        let meta = headers::meta(self.dialect, &head.headers, size);
+        same_version(&call, version, &meta)?;
+        let on = key.clone();
+        let fail =
+            move |failure: crate::http::Failure| Error::new(failure.kind, Op::Get, failure.text).on(&on);
+        let body = self.http.stream(body, self.meter.clone(), fail);
+        let body = match (skip, range) {
+            (Some(skip), Some(range)) => slice(body, skip, range.end - range.start),
+            _ => body,
+        };
+        Ok(Read { meta, body })
+    }
+
+    pub(super) async fn put(
+        &self,
+        key: &ObjectKey,
+        options: &PutOptions,
+        payload: &Payload,
+    ) -> Result<Written> {
+        let sums = self.sums();
+        match self.put_with(key, options, payload, sums).await {
+            Err(error) if sums && refuses_sums(self, &error) => {
+                self.forget_sums();
+                self.put_with(key, options, payload, false).await
+            }
+            other => other,
+        }
+    }
+
+    async fn put_with(
+        &self,
+        key: &ObjectKey,
+        options: &PutOptions,
+        payload: &Payload,
+        sums: bool,
+    ) -> Result<Written> {
+        let call = Call::new(Op::Put, RequestKind::Put, Method::PUT, Some(key)).body(payload.clone());
+        let (mut call, not_carried) = self.write_headers(call, options)?;
+        if sums && self.dialect.sum == Sum::Nvme {
+            let crc = payload.crc(self.dialect.sum.algorithm());
+            call = call.header("x-amz-checksum-crc64nvme", &headers::nvme_text(crc));
+        }
+        let answer = self.send_for_headers(&call).await?;
+        self.meter.bytes_written(payload.len());
+        let etag = headers::etag(&answer);
+        let stated = headers::stated(self.dialect, &answer, etag.as_deref());
+        if sums && self.dialect.sum == Sum::Nvme && stated.crc64nvme.is_none() {
+            self.forget_sums();
+        }
+        Ok(Written { etag, stated, not_carried })
+    }
+
+    /// Headers that stand at the begin of a write: content, metadata, class, encryption, no-overwrite.
+    pub(super) fn write_headers<'a>(
+        &self,
+        mut call: Call<'a>,
+        options: &PutOptions,
+    ) -> Result<(Call<'a>, Vec<String>)> {
+        let (pairs, notes) = headers::for_write(self.dialect, &options.headers)
+            .map_err(|why| call.error(ErrorKind::Refused, why))?;
+        for (name, value) in &pairs {
+            call = call.header(name, value);
+        }
+        let (endpoint, prefix) = (&self.endpoint, self.dialect.prefix);
+        if !endpoint.storage_class.is_empty() {
+            call = call.header(&format!("{prefix}storage-class"), &endpoint.storage_class);
+        }
+        if !endpoint.server_side_encryption.is_empty() {
+            call = call.header(&format!("{prefix}server-side-encryption"), &endpoint.server_side_encryption);
+        }
+        if !endpoint.kms_key_id.is_empty() {
+            let name = match self.dialect.sum {
+                Sum::Nvme => "x-amz-server-side-encryption-aws-kms-key-id",
+                Sum::Ecma => "x-oss-server-side-encryption-key-id",
+            };
+            call = call.header(name, &endpoint.kms_key_id);
+        }
+        if endpoint.forbid_overwrite {
+            let (name, value) = self.dialect.no_overwrite;
+            call = call.header(name, value);
+        }
+        Ok((call, notes))
+    }
+}
+
+/// A server that does not know checksum headers may refuse them.
+pub(super) fn refuses_sums(client: &Client, error: &Error) -> bool {
+    let refused = matches!(error.kind(), ErrorKind::Unsupported)
+        || (error.kind() == ErrorKind::Refused
+            && matches!(error.code(), "InvalidRequest" | "InvalidArgument"));
+    client.dialect.sum == Sum::Nvme && refused
+}
+
+/// The whole object's size, and where a body that came whole has to be cut.
+fn extent(
+    call: &Call<'_>,
+    status: StatusCode,
+    headers: &HeaderMap,
+    range: Option<&Range<u64>>,
+) -> Result<(u64, Option<u64>)> {
+    let length = header(headers, "content-length").parse::<u64>().ok();
+    let wrong = |text: String| call.error(ErrorKind::Protocol, text);
+    let Some(range) = range else {
+        let length = length.ok_or_else(|| wrong("the answer has no length".into()))?;
+        return Ok((length, None));
+    };
+    if status == StatusCode::OK {
+        // The whole object instead of the range: its part is cut out of it.
+        let length = length.ok_or_else(|| wrong("the answer has no length".into()))?;
+        return Ok((length, Some(range.start)));
+    }
+    let given = header(headers, "content-range");
+    let (span, total) =
+        given.strip_prefix("bytes ").and_then(|text| text.split_once('/')).unwrap_or_default();
+    let total = total.parse::<u64>().map_err(|_| wrong(format!("Content-Range is {given:?}")))?;
+    let last = range.end.min(total).saturating_sub(1);
+    if span != format!("{}-{last}", range.start) {
+        return Err(wrong(format!("bytes {}-{last} were asked for, and {span} came", range.start)));
+    }
+    Ok((total, None))
+}
+
+/// For services that ignore conditions, and listings without ETags.
+fn same_version(call: &Call<'_>, version: &Version, meta: &ObjectMeta) -> Result<()> {
+    let same = match (&version.etag, &meta.etag) {
+        (Some(wanted), Some(got)) => wanted.eq_ignore_ascii_case(got),
+        _ => {
+            let second = |ms: Option<i64>| ms.map(|ms| ms.div_euclid(1000));
+            let time = version.modified_ms.is_none()
+                || meta.modified_ms.is_none()
+                || second(version.modified_ms) == second(meta.modified_ms);
+            time && version.size == meta.size
+        }
+    };
+    if same {
+        Ok(())
+    } else {
+        Err(call.error(ErrorKind::PreconditionFailed, "another version than the listed one is there"))
+    }
+}
+
+/// `length` bytes from `skip` on.
+fn slice(body: Body, skip: u64, length: u64) -> Body {
+    let cut = body.scan((skip, length), |(skip, left), chunk| {
+        let out = match chunk {
+            Err(error) => Some(Err(error)),
+            Ok(_) if *left == 0 => None,
+            Ok(mut chunk) => {
+                let front = (*skip).min(chunk.len() as u64);
+                *skip -= front;
+                let mut rest = chunk.split_off(front as usize);
+                rest.truncate((*left).min(rest.len() as u64) as usize);
+                *left -= rest.len() as u64;
+                Some(Ok(rest))
+            }
+        };
+        std::future::ready(out)
+    });
+    cut.filter(|chunk| std::future::ready(!matches!(chunk, Ok(chunk) if chunk.is_empty()))).boxed()
+}

@@ -1,0 +1,201 @@
+//! One request: built, signed, sent, and its answer told from a failure.
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use hyper::body::Incoming;
+use proto::ObjectKey;
+
+use super::Client;
+use super::failure;
+use crate::dialect::Scheme;
+use crate::error::{Error, ErrorKind, Op, Result};
+use crate::http::Failure;
+use crate::meter::RequestKind;
+use crate::payload::Payload;
+
+/// XML answers are at most this long: 1,000 keys of 1,024 bytes, each three times as long when encoded.
+const XML_MOST: usize = 16 << 20;
+
+/// A request before it is signed.
+#[derive(Debug, Clone)]
+pub(super) struct Call<'a> {
+    pub(super) op: Op,
+    pub(super) kind: RequestKind,
+    pub(super) method: Method,
+    /// The key below the endpoint's prefix; `None` for requests on the bucket.
+    pub(super) key: Option<&'a ObjectKey>,
+    pub(super) query: Vec<(&'static str, String)>,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) payload: Payload,
+    /// Multiplies the time to the first byte, for calls that make the service work.
+    pub(super) patience: u32,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn new(op: Op, kind: RequestKind, method: Method, key: Option<&'a ObjectKey>) -> Self {
+        let (query, headers) = (Vec::new(), Vec::new());
+        Call { op, kind, method, key, query, headers, payload: Payload::default(), patience: 1 }
+    }
+
+    pub(super) fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.query.push((name, value.into()));
+        self
+    }
+
+    /// Adds a header; one that HTTP cannot carry is left out (names and values are checked before).
+    pub(super) fn header(mut self, name: &str, value: &str) -> Self {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
+            self.headers.push((name, value));
+        }
+        self
+    }
+
+    pub(super) fn body(mut self, payload: Payload) -> Self {
+        self.payload = payload;
+        self
+    }
+
+    pub(super) fn error(&self, kind: ErrorKind, text: impl Into<String>) -> Error {
+        let error = Error::new(kind, self.op, text);
+        match self.key {
+            Some(key) => error.on(key),
+            None => error,
+        }
+    }
+
+    fn failed(&self, failure: Failure) -> Error {
+        self.error(failure.kind, failure.text)
+    }
+}
+
+impl Client {
+    /// Sends; an answer that is no success becomes an error. Keys that ran out are loaded anew once.
+    pub(super) async fn send(&self, call: &Call<'_>) -> Result<Response<Incoming>> {
+        match self.send_once(call).await {
+            Err(error) if error.kind() == ErrorKind::CredentialsExpired => {
+                self.signing.reload();
+                self.send_once(call).await
+            }
+            other => other,
+        }
+    }
+
+    async fn send_once(&self, call: &Call<'_>) -> Result<Response<Incoming>> {
+        self.meter.request(call.kind).await;
+        let answered = self.exchange(call).await;
+        if let Err(error) = &answered {
+            self.meter.failed(call.kind, error.kind() == ErrorKind::Throttled);
+        }
+        answered
+    }
+
+    async fn exchange(&self, call: &Call<'_>) -> Result<Response<Incoming>> {
+        let mut parts = self.unsigned(call)?;
+        let signed = self.signing.sign(&mut parts).await;
+        signed.map_err(|why| call.error(ErrorKind::BadCredentials, why))?;
+        parts.uri = self.wire_uri(call)?;
+        // Not signed: proxies may add to them.
+        parts
+            .headers
+            .insert(USER_AGENT, HeaderValue::from_static(concat!("brigade/", env!("CARGO_PKG_VERSION"))));
+        if matches!(call.method, Method::PUT | Method::POST) {
+            parts.headers.insert(CONTENT_LENGTH, call.payload.len().into());
+        }
+        let sent = self.http.send(parts, call.payload.clone(), call.patience).await;
+        let answer = sent.map_err(|failure| call.failed(failure))?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let (head, body) = answer.into_parts();
+        let body = self.http.collect(body, 1 << 20).await.unwrap_or_default();
+        Err(failure::of_answer(self, call, &head, &body))
+    }
+
+    /// An answer that is an XML document.
+    pub(super) async fn send_for_xml(&self, call: &Call<'_>) -> Result<(HeaderMap, Bytes)> {
+        let (head, body) = self.send(call).await?.into_parts();
+        let body = self.http.collect(body, XML_MOST).await.map_err(|failure| call.failed(failure))?;
+        Ok((head.headers, body))
+    }
+
+    /// An answer whose body does not matter; it is read so that the connection can be used again.
+    pub(super) async fn send_for_headers(&self, call: &Call<'_>) -> Result<HeaderMap> {
+        self.send_for_xml(call).await.map(|(headers, _)| headers)
+    }
+
+    /// With the URI that is signed, which for OSS always has the bucket in the host.
+    fn unsigned(&self, call: &Call<'_>) -> Result<Parts> {
+        let uri = match self.dialect.scheme {
+            Scheme::Oss => self.uri(call, &format!("{}.{}", self.endpoint.bucket, self.authority), false)?,
+            Scheme::AwsV4 => self.wire_uri(call)?,
+        };
+        let request = Request::builder().method(call.method.clone()).uri(uri).body(());
+        let request = request.map_err(|error| call.error(ErrorKind::InvalidName, error.to_string()))?;
+        let (mut parts, ()) = request.into_parts();
+        let host = HeaderValue::from_str(&self.wire_authority());
+        parts.headers.insert(HOST, host.map_err(|error| call.error(ErrorKind::Refused, error.to_string()))?);
+        for (name, value) in &call.headers {
+            parts.headers.insert(name.clone(), value.clone());
+        }
+        if self.dialect.scheme == Scheme::AwsV4 {
+            parts.headers.insert("x-amz-content-sha256", HeaderValue::from_static("UNSIGNED-PAYLOAD"));
+        }
+        Ok(parts)
+    }
+
+    fn wire_authority(&self) -> String {
+        if self.path_style {
+            self.authority.clone()
+        } else {
+            format!("{}.{}", self.endpoint.bucket, self.authority)
+        }
+    }
+
+    fn wire_uri(&self, call: &Call<'_>) -> Result<Uri> {
+        self.uri(call, &self.wire_authority(), self.path_style)
+    }
+
+    fn uri(&self, call: &Call<'_>, authority: &str, bucket_in_path: bool) -> Result<Uri> {
+        let mut path = String::from("/");
+        if bucket_in_path {
+            path.push_str(&self.endpoint.bucket);
+            path.push('/');
+        }
+        if let Some(key) = call.key {
+            encode(&mut path, &self.full_key(key), true);
+        }
+        for (at, (name, value)) in call.query.iter().enumerate() {
+            path.push(if at == 0 { '?' } else { '&' });
+            path.push_str(name);
+            if !value.is_empty() {
+                path.push('=');
+                encode(&mut path, value.as_bytes(), false);
+            } else if self.dialect.scheme == Scheme::AwsV4 {
+                path.push('=');
+            }
+        }
+        let uri =
+            Uri::builder().scheme(self.scheme.as_str()).authority(authority).path_and_query(path).build();
+        uri.map_err(|error| call.error(ErrorKind::InvalidName, format!("the key makes no URL: {error}")))
+    }
+}
+
+/// Every byte but `A-Za-z0-9-_.~`, and `/` where it may stay.
+pub(super) fn encode(out: &mut String, bytes: &[u8], keep_slash: bool) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in bytes {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                out.push(char::from(*byte))
+            }
+            b'/' if keep_slash => out.push('/'),
+            _ => {
+                out.push('%');
+                out.push(char::from(HEX[usize::from(byte >> 4)]));
+                out.push(char::from(HEX[usize::from(byte & 15)]));
+            }
+        }
+    }
+}

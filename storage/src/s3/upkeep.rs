@@ -1,0 +1,148 @@
+//! Unfinished uploads, copies inside the service, batch deletion.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::Method;
+use proto::ObjectKey;
+
+use super::request::{Call, encode};
+use super::{S3Store, failure, headers, list, xml};
+use crate::destination::{PartDone, PutOptions, UploadRef, Written};
+use crate::error::{Error, ErrorKind, Op, Result};
+use crate::meter::RequestKind;
+use crate::payload::Payload;
+use crate::upkeep::{CopyFrom, Upkeep};
+
+/// Keys in one batch deletion at most (S3 and OSS, DeleteObjects).
+const BATCH: usize = 1000;
+
+#[async_trait]
+impl Upkeep for S3Store {
+    async fn uploads(&self) -> Result<Vec<UploadRef>> {
+        let client = self.client();
+        let mut found = Vec::new();
+        let mut mark: Option<(String, String)> = None;
+        loop {
+            let mut call =
+                Call::new(Op::ListUploads, RequestKind::List, Method::GET, None).query("uploads", "");
+            call = call.query("encoding-type", "url");
+            if !client.endpoint.prefix.is_empty() {
+                call = call.query("prefix", client.endpoint.prefix.clone());
+            }
+            if let Some((key, id)) = &mark {
+                call = call.query("key-marker", key.clone()).query("upload-id-marker", id.clone());
+            }
+            let (_, body) = client.send_for_xml(&call).await?;
+            let page: xml::Uploads = xml::parse(&body).map_err(|why| call.error(ErrorKind::Protocol, why))?;
+            for upload in &page.upload {
+                let full = list::decode(&upload.key, &page.encoding_type);
+                let Some(key) = full.strip_prefix(client.endpoint.prefix.as_bytes()) else { continue };
+                found.push(UploadRef { key: ObjectKey::new(key.to_vec()), id: upload.upload_id.clone() });
+            }
+            let key = String::from_utf8_lossy(&list::decode(&page.next_key_marker, &page.encoding_type))
+                .into_owned();
+            let next = Some((key, page.next_upload_id_marker));
+            if !page.is_truncated {
+                return Ok(found);
+            }
+            if next == mark {
+                return Err(call.error(ErrorKind::Protocol, "the list of uploads stands still"));
+            }
+            mark = next;
+        }
+    }
+
+    async fn copy(&self, from: &CopyFrom, key: &ObjectKey) -> Result<Written> {
+        let call = self.copy_call(Call::new(Op::Copy, RequestKind::Copy, Method::PUT, Some(key)), from);
+        let (answer, done) = self.copied(&call).await?;
+        let etag = Some(headers::bare_etag(&done.etag).to_owned());
+        let stated = headers::stated(self.client().dialect, &answer, etag.as_deref());
+        Ok(Written { etag, stated, not_carried: Vec::new() })
+    }
+
+    async fn copy_part(
+        &self,
+        from: &CopyFrom,
+        upload: &UploadRef,
+        number: u32,
+        range: Range<u64>,
+    ) -> Result<PartDone> {
+        let call = Call::new(Op::Copy, RequestKind::Copy, Method::PUT, Some(&upload.key))
+            .query("partNumber", number.to_string())
+            .query("uploadId", upload.id.clone());
+        let name = format!("{}copy-source-range", self.client().dialect.prefix);
+        let last = range.end.saturating_sub(1);
+        let call = self.copy_call(call, from).header(&name, &format!("bytes={}-{last}", range.start));
+        let (_, done) = self.copied(&call).await?;
+        let etag = headers::bare_etag(&done.etag).to_owned();
+        Ok(PartDone {
+            number,
+            offset: range.start,
+            size: range.end - range.start,
+            etag,
+            crc: None,
+            md5: None,
+        })
+    }
+
+    async fn delete(&self, keys: &[ObjectKey]) -> Result<()> {
+        for batch in keys.chunks(BATCH) {
+            self.delete_batch(batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn begin_copy(&self, key: &ObjectKey, options: &PutOptions) -> Result<UploadRef> {
+        self.client().begin(key, options).await
+    }
+}
+
+impl S3Store {
+    fn copy_call<'a>(&self, mut call: Call<'a>, from: &CopyFrom) -> Call<'a> {
+        let prefix = self.client().dialect.prefix;
+        let mut source = format!("/{}/", from.bucket);
+        encode(&mut source, from.key.as_bytes(), true);
+        call = call.header(&format!("{prefix}copy-source"), &source);
+        if let Some(etag) = &from.etag {
+            call = call.header(&format!("{prefix}copy-source-if-match"), &format!("\"{etag}\""));
+        }
+        call.patience = 10;
+        call
+    }
+
+    /// The answer to a copy, which may be a refusal inside a 200.
+    async fn copied(&self, call: &Call<'_>) -> Result<(http::HeaderMap, xml::Completed)> {
+        let (answer, body) = self.client().send_for_xml(call).await?;
+        if let Some(error) = failure::in_success(self.client(), call, &answer, &body) {
+            return Err(error);
+        }
+        let done: xml::Completed = xml::parse(&body).map_err(|why| call.error(ErrorKind::Protocol, why))?;
+        if done.etag.is_empty() {
+            Err(call.error(ErrorKind::Protocol, "the answer has no ETag"))
+        } else {
+            Ok((answer, done))
+        }
+    }
+
+    async fn delete_batch(&self, keys: &[ObjectKey]) -> Result<()> {
+        let client = self.client();
+        let full: Vec<String> =
+            keys.iter().filter_map(|key| String::from_utf8(client.full_key(key)).ok()).collect();
+        let payload = Payload::new(vec![xml::deletion(full.iter().map(String::as_str)).into()]);
+        let call = Call::new(Op::Delete, RequestKind::Delete, Method::POST, None)
+            .query("delete", "")
+            .header("content-type", "application/xml")
+            .header("content-md5", &STANDARD.encode(payload.md5()))
+            .body(payload);
+        let (_, body) = client.send_for_xml(&call).await?;
+        let done: xml::Deleted = xml::parse(&body).map_err(|why| call.error(ErrorKind::Protocol, why))?;
+        let Some(refused) = done.error.first() else { return Ok(()) };
+        let kind = client.dialect.kind_of(&refused.code).unwrap_or(ErrorKind::ServiceFailure);
+        let key = ObjectKey::from(refused.key.as_str());
+        let text = format!("{} ({} of {} keys were refused)", refused.message, done.error.len(), keys.len());
+        Err(Error::new(kind, Op::Delete, text).on(&key).service(200, refused.code.clone(), ""))
+    }
+}

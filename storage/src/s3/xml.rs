@@ -1,0 +1,167 @@
+//! Documents of the family. Unknown elements are passed over; missing ones are empty.
+
+use quick_xml::de::from_str;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// A page of `ListObjects` or `ListObjectsV2`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Listing {
+    pub(super) is_truncated: bool,
+    #[serde(alias = "Encoding-Type", alias = "Encoding-type")]
+    pub(super) encoding_type: String,
+    pub(super) next_continuation_token: String,
+    pub(super) next_marker: String,
+    pub(super) contents: Vec<Contents>,
+    pub(super) common_prefixes: Vec<CommonPrefix>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Contents {
+    pub(super) key: String,
+    pub(super) last_modified: String,
+    #[serde(rename = "ETag")]
+    pub(super) etag: String,
+    pub(super) size: u64,
+    pub(super) storage_class: String,
+    /// OSS: Normal, Multipart, Appendable, Symlink.
+    #[serde(rename = "Type")]
+    pub(super) kind: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct CommonPrefix {
+    pub(super) prefix: String,
+}
+
+/// `InitiateMultipartUploadResult`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Begun {
+    pub(super) upload_id: String,
+}
+
+/// `ListPartsResult`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Parts {
+    pub(super) is_truncated: bool,
+    pub(super) next_part_number_marker: String,
+    pub(super) part: Vec<Part>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Part {
+    pub(super) part_number: u32,
+    #[serde(rename = "ETag")]
+    pub(super) etag: String,
+    pub(super) size: u64,
+}
+
+/// `CompleteMultipartUploadResult`, `CopyObjectResult` and `CopyPartResult`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Completed {
+    #[serde(rename = "ETag")]
+    pub(super) etag: String,
+    #[serde(rename = "ChecksumCRC64NVME")]
+    pub(super) crc64nvme: String,
+}
+
+/// `ListMultipartUploadsResult`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Uploads {
+    pub(super) is_truncated: bool,
+    pub(super) encoding_type: String,
+    pub(super) next_key_marker: String,
+    pub(super) next_upload_id_marker: String,
+    pub(super) upload: Vec<Upload>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Upload {
+    pub(super) key: String,
+    pub(super) upload_id: String,
+}
+
+/// `DeleteResult`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Deleted {
+    pub(super) error: Vec<DeleteError>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct DeleteError {
+    pub(super) key: String,
+    pub(super) code: String,
+    pub(super) message: String,
+}
+
+/// An error document; `code` is empty where it is none.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Refusal {
+    pub(super) code: String,
+    pub(super) message: String,
+    pub(super) request_id: String,
+    pub(super) region: String,
+    pub(super) endpoint: String,
+    pub(super) server_time: String,
+}
+
+/// Reads a document. Says what does not fit.
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    let text = std::str::from_utf8(body).map_err(|_| "the answer is not UTF-8".to_owned())?;
+    from_str(text).map_err(|error| format!("the answer is not the XML that was expected: {error}"))
+}
+
+/// The error document that a body may be.
+pub(super) fn refusal(body: &[u8]) -> Refusal {
+    let text = String::from_utf8_lossy(body);
+    if !text.contains("<Error") {
+        return Refusal::default();
+    }
+    from_str(&text).unwrap_or_default()
+}
+
+/// The body of Complete.
+pub(super) fn completion<'a>(parts: impl Iterator<Item = (u32, &'a str)>) -> String {
+    let mut body = String::from("<CompleteMultipartUpload>");
+    for (number, etag) in parts {
+        let etag = quick_xml::escape::escape(etag);
+        body.push_str(&format!("<Part><PartNumber>{number}</PartNumber><ETag>\"{etag}\"</ETag></Part>"));
+    }
+    body + "</CompleteMultipartUpload>"
+}
+
+/// The body of a batch deletion.
+pub(super) fn deletion<'a>(keys: impl Iterator<Item = &'a str>) -> String {
+    let mut body = String::from("<Delete><Quiet>true</Quiet>");
+    for key in keys {
+        body.push_str(&format!("<Object><Key>{}</Key></Object>", escape(key)));
+    }
+    body + "</Delete>"
+}
+
+/// Control characters as references: plain XML would lose or refuse them.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            c if c.is_control() => out.push_str(&format!("&#{};", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out
+}

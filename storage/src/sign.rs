@@ -1,0 +1,87 @@
+//! The bridge to reqsign: signs a request in place, and loads keys anew when a service says that they ran out.
+
+use std::sync::{PoisonError, RwLock};
+
+use conf::Endpoint;
+use http::request::Parts;
+use reqsign_core::{Context, Signer};
+
+use crate::credentials::{self, Given};
+use crate::dialect::{Dialect, Scheme};
+use crate::http::Http;
+
+type Aws = Signer<reqsign_aws_v4::Credential>;
+type Oss = Signer<reqsign_aliyun_oss::Credential>;
+
+/// Signs the requests of one endpoint.
+#[derive(Debug)]
+pub(crate) struct Signing {
+    endpoint: Endpoint,
+    scheme: Scheme,
+    context: Context,
+    signer: RwLock<Kind>,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Anonymous,
+    Aws(Aws),
+    Oss(Oss),
+}
+
+impl Signing {
+    pub(crate) fn new(endpoint: &Endpoint, dialect: &Dialect, http: Http) -> Self {
+        let context = credentials::context(http);
+        let signer = RwLock::new(make(endpoint, dialect.scheme, &context));
+        Signing { endpoint: endpoint.clone(), scheme: dialect.scheme, context, signer }
+    }
+
+    /// Signs. The URI must be encoded already, and every header that is to be signed must be there.
+    pub(crate) async fn sign(&self, parts: &mut Parts) -> Result<(), String> {
+        let signer = self.signer.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let signed = match signer {
+            Kind::Anonymous => Ok(()),
+            Kind::Aws(signer) => signer.sign(parts, None).await,
+            Kind::Oss(signer) => signer.sign(parts, None).await,
+        };
+        signed.map_err(|error| format!("the request cannot be signed: {}", crate::http::chain(&error)))
+    }
+
+    /// Forgets the keys that are cached: the next request reads them where they come from.
+    pub(crate) fn reload(&self) {
+        let fresh = make(&self.endpoint, self.scheme, &self.context);
+        *self.signer.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+    }
+}
+
+fn make(endpoint: &Endpoint, scheme: Scheme, context: &Context) -> Kind {
+    if endpoint.anonymous {
+        return Kind::Anonymous;
+    }
+    match scheme {
+        Scheme::AwsV4 => {
+            let signer = reqsign_aws_v4::RequestSigner::new("s3", &endpoint.region);
+            Kind::Aws(match Given::of(endpoint) {
+                Some(given) => Signer::new(context.clone(), given, signer),
+                None => {
+                    let chain = reqsign_aws_v4::DefaultCredentialProvider::builder().build();
+                    Signer::new(context.clone(), chain, signer)
+                }
+            })
+        }
+        Scheme::Oss => {
+            use reqsign_aliyun_oss::SigningVersion;
+            let signer = reqsign_aliyun_oss::RequestSigner::new(&endpoint.bucket);
+            let signer = match endpoint.signature_version {
+                1 => signer.with_signing_version(SigningVersion::V1),
+                _ => signer.with_signing_version(SigningVersion::V4).with_region(endpoint.region.clone()),
+            };
+            Kind::Oss(match Given::of(endpoint) {
+                Some(given) => Signer::new(context.clone(), given, signer),
+                None => {
+                    Signer::new(context.clone(), reqsign_aliyun_oss::DefaultCredentialProvider::new(), signer)
+                }
+            })
+        }
+    }
+}

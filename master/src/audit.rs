@@ -16,7 +16,7 @@ use proto::v1::{AuditRecord, Outcome};
 use crate::breakpoint::{self, breakpoint};
 use crate::error::MasterError;
 use crate::files;
-use crate::store::record::Tally;
+use crate::store::tally::Tally;
 
 /// `audit/<stem>.bra` in a job's directory.
 pub(crate) fn path(job: &Path, stem: &str) -> PathBuf {

@@ -13,7 +13,8 @@ use crate::audit::Sheet;
 use crate::error::MasterError;
 use crate::scan::ledger::Progress;
 use crate::stat::Rates;
-use crate::store::record::{JobRecord, Meta, RoundRecord, Tally};
+use crate::store::record::{JobRecord, Meta, RoundRecord};
+use crate::store::tally::Tally;
 
 /// Round and number of a task within its job.
 pub(crate) type Place = (u32, u32);

@@ -21,7 +21,8 @@ use crate::error::MasterError;
 use crate::folders;
 use crate::manifests::Manifests;
 use crate::master::{Master, advance};
-use crate::store::record::{JobRecord, Tally, TaskRecord};
+use crate::store::record::{JobRecord, TaskRecord};
+use crate::store::tally::Tally;
 use crate::store::{Batch, keys};
 
 /// Tasks of one Fetch at most.

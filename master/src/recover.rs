@@ -7,7 +7,8 @@ use crate::book::{Book, Desk, Job, Live};
 use crate::error::MasterError;
 use crate::master::Master;
 use crate::store::keys;
-use crate::store::record::{JobRecord, RoundRecord, Tally, TaskRecord};
+use crate::store::record::{JobRecord, RoundRecord, TaskRecord};
+use crate::store::tally::Tally;
 
 /// What the tasks of a job add up to.
 #[derive(Default)]

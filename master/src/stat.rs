@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::book::{Book, Job};
 use crate::error::MasterError;
 use crate::master::Master;
-use crate::store::record::{Tally, causes};
+use crate::store::tally::{Tally, causes};
 
 /// Rates are those of the last so long.
 const WINDOW: Duration = Duration::from_secs(10);

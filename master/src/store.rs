@@ -8,6 +8,7 @@ mod mark;
 mod original;
 pub(crate) mod record;
 pub(crate) mod seal;
+pub(crate) mod tally;
 
 use std::fs::File;
 use std::ops::Bound;

@@ -1,7 +1,8 @@
 //! What every process does first: where its log lines go, and what the signals mean.
 
-use std::fs::OpenOptions;
+use std::fs::{DirBuilder, OpenOptions};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -14,7 +15,7 @@ use crate::home::{Home, Role};
 /// Where log lines go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogTo {
-    /// `logs/<role>.log` of this home; the directory is made. Lines are appended.
+    /// `logs/<role>.log` of this home; the directory is made, for its owner alone. Lines are appended.
     File(Home, Role),
     /// The terminal's error output. Never the standard output: that is for results.
     Stderr,
@@ -47,7 +48,10 @@ pub fn logging(to: &LogTo, level: &str, verbose: u8) -> Result<(), BootError> {
         LogTo::Stderr => builder.with_writer(io::stderr).try_init(),
         LogTo::File(home, role) => {
             let path = home.log(*role);
-            let file = std::fs::create_dir_all(home.logs())
+            let file = DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(home.logs())
                 .and_then(|()| OpenOptions::new().create(true).append(true).open(&path))
                 .map_err(|source| BootError::Log { path, source })?;
             builder.with_writer(Mutex::new(file)).try_init()

@@ -17,6 +17,8 @@ mod version;
 use std::path::PathBuf;
 
 use conf::Home;
+use conf::boot::{self, LogTo};
+use conf::home::Role;
 
 use crate::check;
 use crate::cli::{Cli, Command};
@@ -53,6 +55,12 @@ fn home(cli: &Cli) -> Result<Home, Failure> {
         return Err(Failure::usage(format!("the home {} is not a directory", root.display())));
     }
     Ok(Home::new(root))
+}
+
+/// Log lines of this process go to the role's file; more of them with `-v`.
+fn log(cli: &Cli, home: &Home, role: Role, level: &str) -> Result<(), Failure> {
+    let file = LogTo::File(home.clone(), role);
+    boot::logging(&file, level, cli.verbose).map_err(|error| Failure::new(error.to_string()))
 }
 
 /// The job that was named, or the one of the one-click import.

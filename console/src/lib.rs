@@ -7,7 +7,6 @@ mod commands;
 mod exit;
 mod job_stat;
 mod lock;
-mod logging;
 mod offline;
 mod output;
 mod progress;

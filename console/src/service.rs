@@ -76,6 +76,11 @@ impl Service {
         }
     }
 
+    /// How a job goes on, until it has ended: each new state at once, new figures from time to time.
+    pub(crate) async fn watch(&self, job: &str) -> Result<tonic::Streaming<v1::JobStat>, Failure> {
+        answer(self.jobs.clone().watch(v1::WatchRequest { job: job.to_owned() }).await)
+    }
+
     pub(crate) async fn retry(&self, job: &str) -> Result<v1::RetryReply, Failure> {
         answer(self.jobs.clone().retry(v1::JobRequest { job: job.to_owned() }).await)
     }

@@ -36,7 +36,6 @@ use proto::channel::{self, MAX_MESSAGE};
 use proto::v1::jobs_server::JobsServer;
 use proto::v1::tasks_server::TasksServer;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
 
@@ -92,7 +91,7 @@ async fn serve(
     let server = channel::serve()
         .add_service(InterceptedService::new(jobs, token.guard()))
         .add_service(InterceptedService::new(tasks, token.guard()))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.clone().cancelled_owned());
+        .serve_with_incoming_shutdown(channel::incoming(listener), stop.clone().cancelled_owned());
     let served = async {
         let patience = async {
             stop.cancelled().await;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use conf::{Home, JobConf, SysConf};
 use proto::{JobName, JobState};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::book::{Book, Job};
@@ -29,6 +29,8 @@ pub(crate) struct Master {
     pub(crate) work: Notify,
     /// A job's state changed: scans may have to begin.
     pub(crate) changed: Notify,
+    /// A job's state changed: those who watch look again.
+    pub(crate) moved: watch::Sender<()>,
     /// A scan ended.
     pub(crate) idle_scan: Notify,
     /// Fetches that wait with nothing to give.
@@ -59,6 +61,7 @@ impl Master {
                 book: Mutex::new(Book::new(meta)),
                 work: Notify::new(),
                 changed: Notify::new(),
+                moved: watch::Sender::new(()),
                 idle_scan: Notify::new(),
                 hungry: AtomicUsize::new(0),
                 cleaning: tokio::sync::Mutex::new(()),
@@ -134,6 +137,7 @@ impl Master {
         if before != after {
             tracing::info!(job = name, from = %before, to = %after, reason = job.record.reason, "state");
             self.changed.notify_one();
+            self.moved.send_replace(());
         }
         self.work.notify_waiters();
         Ok(())

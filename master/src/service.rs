@@ -8,9 +8,11 @@ use futures::{Stream, StreamExt, stream};
 use proto::JobState;
 use proto::v1;
 use proto::v1::jobs_server::Jobs;
-use tokio::time::sleep;
+use tokio::sync::watch;
+use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
+use crate::error::MasterError;
 use crate::master::Master;
 use crate::report;
 
@@ -58,37 +60,19 @@ impl Jobs for JobsService {
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let job = request.into_inner().job;
         self.master.stat(&job)?;
-        let state = (self.master.clone(), job, None::<v1::JobStat>, false);
-        let changes = stream::unfold(state, |(master, job, last, ended)| async move {
-            if ended {
-                return None;
-            }
-            loop {
-                let stat = match master.stat(&job) {
-                    Ok(stat) => stat,
-                    // It was cleaned.
-                    Err(error) => return Some((Err(error.into()), (master, job, last, true))),
-                };
-                if last.as_ref() != Some(&stat) {
-                    let ended = stat.state.parse::<JobState>().is_ok_and(JobState::ended);
-                    return Some((Ok(stat.clone()), (master, job, Some(stat), ended)));
-                }
-                wait(&master).await?;
-            }
-        });
-        // The pause is after each answer, so that the first one comes at once.
-        let master = self.master.clone();
-        let paced = changes.enumerate().then(move |(at, change)| {
-            let master = master.clone();
-            async move {
-                if at > 0 && change.as_ref().is_ok_and(|stat: &v1::JobStat| stat.finished_at_ms == 0) {
-                    let _ = wait(&master).await;
-                }
-                change
-            }
+        let watch =
+            Watch { moved: self.master.moved.subscribe(), master: self.master.clone(), job, last: None };
+        let changes = stream::unfold(Some(watch), |watch| async move {
+            let mut watch = watch?;
+            Some(match watch.next().await {
+                Ok(stat) if ended(&stat) => (Ok(stat), None),
+                Ok(stat) => (Ok(stat), Some(watch)),
+                // It was cleaned.
+                Err(error) => (Err(error.into()), None),
+            })
         });
         let stop = self.master.shutdown.clone().cancelled_owned();
-        Ok(Response::new(Box::pin(paced.take_until(stop))))
+        Ok(Response::new(Box::pin(changes.take_until(stop))))
     }
 
     async fn retry(&self, request: Request<v1::JobRequest>) -> Result<Response<v1::RetryReply>, Status> {
@@ -146,10 +130,32 @@ impl Jobs for JobsService {
     }
 }
 
-/// A moment; nothing when the master stops.
-async fn wait(master: &Master) -> Option<()> {
-    tokio::select! {
-        () = sleep(TICK) => Some(()),
-        () = master.shutdown.cancelled() => None,
+/// One `Watch` that goes on.
+struct Watch {
+    master: Arc<Master>,
+    /// Jobs changed their state.
+    moved: watch::Receiver<()>,
+    job: String,
+    last: Option<v1::JobStat>,
+}
+
+impl Watch {
+    /// The first one at once, then what is new: a state at once, figures from time to time.
+    async fn next(&mut self) -> Result<v1::JobStat, MasterError> {
+        loop {
+            if self.last.is_some() {
+                // An error means that the time is over, or that the master stops.
+                let _ = timeout(TICK, self.moved.changed()).await;
+            }
+            let stat = self.master.stat(&self.job)?;
+            if self.last.as_ref() != Some(&stat) {
+                self.last = Some(stat.clone());
+                return Ok(stat);
+            }
+        }
     }
+}
+
+fn ended(stat: &v1::JobStat) -> bool {
+    stat.state.parse::<JobState>().is_ok_and(JobState::ended)
 }

@@ -6,9 +6,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tonic::codegen::InterceptedService;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
+use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Status};
 
@@ -45,10 +47,15 @@ pub fn call(address: SocketAddr, token: &Token) -> Result<Caller, tonic::transpo
     Ok(InterceptedService::new(endpoint.connect_lazy(), Bearer(token.clone())))
 }
 
+/// What a server accepts at a socket that is bound already. Without `nodelay` the end of each answer would wait
+/// for the peer's delayed acknowledgement; the builder of the server sets it only where it binds itself.
+pub fn incoming(listener: TcpListener) -> TcpIncoming {
+    TcpIncoming::from(listener).with_nodelay(Some(true))
+}
+
 /// A server that notices dead peers.
 pub fn serve() -> Server {
     Server::builder()
-        .tcp_nodelay(true)
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
 }

@@ -30,7 +30,8 @@ NOT_OSS = {"/a", ".", "..", "a/./b", "a/../b", "../x"}
 
 def data(key, size):
     """The bytes of an object: a function of its key and size alone."""
-    return random.Random(key).randbytes(size) if size else b""
+    source, step = random.Random(key), 64 << 20  # randbytes() takes less than 256 MiB at once
+    return b"".join(source.randbytes(min(step, size - at)) for at in range(0, size, step))
 
 
 def plan(text):

@@ -27,7 +27,6 @@ use proto::v1;
 use proto::v1::leases_server::LeasesServer;
 use proto::v1::tasks_client::TasksClient;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 
 use shared::Shared;
@@ -68,10 +67,9 @@ pub async fn run(conf: &SysConf, options: Options, shutdown: CancellationToken) 
     // Workers settle while they drain, so the server outlives the shutdown by as long as they hold leases.
     let drained = CancellationToken::new();
     let upstream = upstream::run(shared.clone(), master, shutdown.clone(), drained.clone());
-    let served = channel::serve().add_service(server).serve_with_incoming_shutdown(
-        TcpListenerStream::new(options.listener),
-        drained.clone().cancelled_owned(),
-    );
+    let served = channel::serve()
+        .add_service(server)
+        .serve_with_incoming_shutdown(channel::incoming(options.listener), drained.clone().cancelled_owned());
     let (served, ()) = tokio::join!(served, upstream);
     served.map_err(TrackerError::from)
 }

@@ -1,22 +1,19 @@
 //! `brigade import`: the one-click import. Everything in one process, until the job's end.
 
-use std::time::Duration;
-
 use conf::{Home, JobConf};
 use proto::v1;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::sleep;
 
 use crate::cli::{Cli, Import};
-use crate::commands::report;
+use crate::commands::{self, report};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::job_stat;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::service::Service;
+use crate::service::{self, Service};
 use crate::standalone::Standalone;
-use crate::{check, logging, summary};
+use crate::{check, summary};
 
 /// What to do about an earlier job of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +30,7 @@ pub(crate) async fn run(cli: &Cli, args: &Import, home: &Home, output: &Output) 
     let file = args.file.clone().unwrap_or_else(|| check::local_job(home));
     let job = check::job_conf(&file, output)?;
     let job = check::first_look(&job).await?;
-    logging::to_file(&home.log(conf::home::Role::Import), &conf.log_level, cli.verbose)?;
+    commands::log(cli, home, conf::home::Role::Import, &conf.log_level)?;
     let roles = Standalone::start(home, &conf).await?;
     let ended = tokio::select! {
         ended = Box::pin(carry_out(cli, args, home, &job, roles.service(), output)) => ended,
@@ -170,20 +167,15 @@ async fn go_on(service: &Service, stat: &v1::JobStat) -> Result<(), Failure> {
 /// goes on.
 async fn until_it_rests(service: &Service, job: &str, output: &Output) -> Result<v1::JobStat, Failure> {
     let mut progress = Progress::new(*output);
-    let mut pause = Duration::from_millis(10);
-    loop {
-        let stat = service
-            .find(job)
-            .await?
-            .ok_or_else(|| Failure::new(format!("the job {job} was cleaned by somebody else")))?;
+    let mut changes = service.watch(job).await?;
+    while let Some(stat) = changes.message().await.map_err(|status| service::failure(&status))? {
         if matches!(stat.state.as_str(), "succeeded" | "failed" | "paused" | "cancelled") {
             progress.clear();
             return Ok(stat);
         }
         progress.show(&stat);
-        sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(250));
     }
+    Err(Failure::new(format!("the master ended before the job {job}")))
 }
 
 async fn finish(service: &Service, home: &Home, stat: &v1::JobStat, output: &Output) -> Outcome {

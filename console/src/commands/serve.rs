@@ -11,7 +11,7 @@ use crate::cli::{Cli, Role};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Output;
 use crate::standalone::{chain, host_name};
-use crate::{check, lock, logging, roles};
+use crate::{check, lock, roles};
 
 pub(crate) async fn run(cli: &Cli, role: Role, home: &Home) -> Outcome {
     // A session of its own: closing the terminal that ran `start` must not end the service.
@@ -22,7 +22,7 @@ pub(crate) async fn run(cli: &Cli, role: Role, home: &Home) -> Outcome {
     let Some(_lock) = lock::try_take(home, place)? else {
         return Err(Failure::new(format!("a {} already runs on {}", place.name(), home.root().display())));
     };
-    logging::to_file(&home.log(place), &conf.log_level, cli.verbose)?;
+    super::log(cli, home, place, &conf.log_level)?;
     roles::write_pid(home, place)?;
     tracing::info!(role = place.name(), version = env!("CARGO_PKG_VERSION"), "starts");
     let shutdown = CancellationToken::new();

@@ -12,7 +12,6 @@ use proto::v1::tasks_server::{Tasks, TasksServer};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::interceptor::InterceptedService;
 
 use super::*;
@@ -153,7 +152,7 @@ async fn stage_with(master: Master, alone: bool) -> Stage {
     let master = Arc::new(master);
     let (listener, address) = listen().await;
     let server = InterceptedService::new(TasksServer::new(Server(master.clone())), token.guard());
-    tokio::spawn(channel::serve().add_service(server).serve_with_incoming(TcpListenerStream::new(listener)));
+    tokio::spawn(channel::serve().add_service(server).serve_with_incoming(channel::incoming(listener)));
     let (listener, tracker_address) = listen().await;
     let options = Options { listener, master: address, token: token.clone(), alone };
     let stop = CancellationToken::new();

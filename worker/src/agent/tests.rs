@@ -13,7 +13,6 @@ use proto::manifest::{self, Entry};
 use proto::v1::leases_server::{Leases, LeasesServer};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Response};
 
@@ -195,7 +194,7 @@ impl Stage {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = InterceptedService::new(LeasesServer::new(Server(tracker.clone())), token.guard());
-        let incoming = TcpListenerStream::new(listener);
+        let incoming = channel::incoming(listener);
         tokio::spawn(channel::serve().add_service(server).serve_with_incoming(incoming));
         let token = other.unwrap_or(token);
         let options = Options { tracker: address, token, name: "w".into(), home: Home::new(home) };

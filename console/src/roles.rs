@@ -51,6 +51,20 @@ pub(crate) fn running(home: &Home, role: Role) -> Option<u32> {
     (started(pid)?.to_string() == when).then_some(pid)
 }
 
+/// Does this process end already? One that was killed is still there for a moment (proc(5), stat and status).
+pub(crate) fn is_ending(pid: u32) -> bool {
+    const EXITING: u64 = 0x4;
+    const KILL: u64 = 1 << 8;
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let (stat, status) = (read("stat"), read("status"));
+    let flags =
+        stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(6)?.parse::<u64>().ok());
+    let pending =
+        status.lines().filter_map(|line| line.strip_prefix("SigPnd:").or(line.strip_prefix("ShdPnd:")));
+    let mut pending = pending.filter_map(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    flags.is_some_and(|flags| flags & EXITING != 0) || pending.any(|bits| bits & KILL != 0)
+}
+
 /// Takes away what says that a role runs.
 pub(crate) fn remove(home: &Home, role: Role) {
     let _ = std::fs::remove_file(home.pid(role));

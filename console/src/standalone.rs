@@ -71,7 +71,7 @@ impl Standalone {
         conf: &SysConf,
         dormant: bool,
     ) -> Result<Standalone, Failure> {
-        let Some(lock) = lock::try_take(home, Role::Master)? else {
+        let Some(lock) = lock::take_soon(home, Role::Master).await? else {
             let text = "a service or an import already runs on {home}; look at it with `brigade stat`, end it with `brigade stop`";
             return Err(Failure::new(text.replace("{home}", &home.root().display().to_string())));
         };

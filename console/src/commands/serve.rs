@@ -19,7 +19,7 @@ pub(crate) async fn run(cli: &Cli, role: Role, home: &Home) -> Outcome {
     let output = Output::new(cli.output);
     let conf = check::sys_conf(home, &output)?;
     let place = role.home_role();
-    let Some(_lock) = lock::try_take(home, place)? else {
+    let Some(_lock) = lock::take_soon(home, place).await? else {
         return Err(Failure::new(format!("a {} already runs on {}", place.name(), home.root().display())));
     };
     super::log(cli, home, place, &conf.log_level)?;

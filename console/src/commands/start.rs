@@ -25,6 +25,9 @@ pub(crate) async fn run(cli: &Cli, home: &Home, output: &Output) -> Outcome {
             "an import runs on this home (process {pid}): let it end, or `brigade stop`"
         )));
     }
+    for role in all {
+        until_gone(home, role).await;
+    }
     lock::make_private(&home.run())?;
     // Running roles have the token that is there; without any of them a fresh one is safer.
     if all.iter().all(|role| running(*role).is_none()) || roles::read_token(home).is_none() {
@@ -55,6 +58,14 @@ pub(crate) async fn run(cli: &Cli, home: &Home, output: &Output) -> Outcome {
     });
     output.json(&json!({ "running": names, "started": new, "logs": home.logs() }));
     Ok(Exit::Done)
+}
+
+/// A role that was killed this moment does not count as running.
+async fn until_gone(home: &Home, role: Role) {
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end && roles::running(home, role.home_role()).is_some_and(roles::is_ending) {
+        sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Starts one role and waits until it is ready.

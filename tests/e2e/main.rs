@@ -1,4 +1,5 @@
 //! The whole system through its binary, against real servers. Each test has its own home and its own servers.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod arrows;
 mod bad_input;

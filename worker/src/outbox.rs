@@ -94,7 +94,7 @@ where
             return Err(LeaseLost);
         }
         failed += 1;
-        if failed % LOUD == 0 {
+        if failed.is_multiple_of(LOUD) {
             tracing::warn!(code = ?status.code(), failed, "a report is not taken: {}", status.message());
         }
         tokio::select! {

@@ -117,11 +117,14 @@ fn content(dialect: &Dialect, headers: &HeaderMap) -> Headers {
     }
 }
 
+/// Headers as pairs, and notes on what is not carried as it was.
+type Carried = (Vec<(String, String)>, Vec<String>);
+
 /// Headers of a write, and what of them cannot be carried or changes on the way.
 pub(super) fn for_write(
     dialect: &Dialect,
     headers: &Headers,
-) -> Result<(Vec<(String, String)>, Vec<String>), String> {
+) -> Result<Carried, String> {
     let (mut out, mut notes) = (Vec::new(), Vec::new());
     let fixed = [
         ("content-type", &headers.content_type),

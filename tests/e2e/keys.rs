@@ -38,6 +38,20 @@ fn s3_to_s3_carries_every_awkward_key_with_headers_and_metadata() {
     from.seed("awkward");
     let home = Home::new();
     home.job(&from, &to, "");
+    home.import(3, &["--restart"]);
+    // 1,023 bytes and the prefix are more than a key may have.
+    let long = format!("{}/{}", "k".repeat(1000), "l".repeat(22));
+    assert_eq!(failures(&home), [(long.clone(), "INVALID_NAME".to_owned())]);
+    to.must_equal_without("awkward", &[long], false);
+}
+
+#[test]
+fn s3_to_s3_carries_the_longest_key() {
+    let (a, b) = (server(Dialect::S3), server(Dialect::S3));
+    let (from, to) = (Side::s3(&a.endpoint(), "bucket", ""), Side::s3(&b.endpoint(), "bucket", ""));
+    from.seed("awkward");
+    let home = Home::new();
+    home.job(&from, &to, "");
     home.import(0, &["--restart"]);
     to.must_equal("awkward");
 }

@@ -182,7 +182,7 @@ async fn the_destination_is_walked_beside_the_source() {
         for entry in &task.entries {
             let number: u32 = entry.key.to_str().unwrap().parse().unwrap();
             let present = matches!(entry.existing, Existing::Present { size: 5, .. });
-            assert_eq!(present, number % 3 == 0, "{entry:?}");
+            assert_eq!(present, number.is_multiple_of(3), "{entry:?}");
             assert!(present || entry.existing == Existing::Absent);
         }
     }

@@ -30,10 +30,6 @@ fn every_byte_of_a_key_travels_encoded_and_dot_segments_stay() {
     let mut path = String::new();
     encode(&mut path, "a//b/../c d+e%20\u{1}é".as_bytes(), true);
     assert_eq!(path, "a//b/../c%20d%2Be%2520%01%C3%A9");
-    assert_eq!(
-        path.parse::<http::uri::PathAndQuery>().unwrap_or_else(|_| "/x".parse().unwrap()).as_str().len() > 1,
-        true
-    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use conf::home::Role;
 use conf::{Home, SysConf};
 use proto::channel::Token;
+use storage::error::chain;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -160,18 +161,4 @@ where
 {
     let stop = CancellationToken::new();
     Running { name, ended: tokio::spawn(run(stop.clone())), stop }
-}
-
-/// An error with its causes.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -231,6 +231,20 @@ impl fmt::Display for Op {
     }
 }
 
+/// An error with its causes, each once.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
 /// What a service says is untrusted: control characters never reach a terminal or a log.
 fn printable(text: &str) -> String {
     let cut: String = text.chars().take(500).collect();

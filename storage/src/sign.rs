@@ -44,7 +44,7 @@ impl Signing {
             Kind::Aws(signer) => signer.sign(parts, None).await,
             Kind::Oss(signer) => signer.sign(parts, None).await,
         };
-        signed.map_err(|error| format!("the request cannot be signed: {}", crate::http::chain(&error)))
+        signed.map_err(|error| format!("the request cannot be signed: {}", crate::error::chain(&error)))
     }
 
     /// Forgets the keys that are cached: the next request reads them where they come from.

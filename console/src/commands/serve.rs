@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use conf::{Home, SysConf};
+use storage::error::chain;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::{Cli, Role};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Output;
-use crate::standalone::{chain, host_name};
+use crate::standalone::host_name;
 use crate::{check, lock, roles};
 
 pub(crate) async fn run(cli: &Cli, role: Role, home: &Home) -> Outcome {

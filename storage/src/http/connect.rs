@@ -184,13 +184,13 @@ impl Service<Uri> for Dial {
             }
             let connecting = tunnel.call(target);
             return Box::pin(async move {
-                let io = connecting.await.map_err(|error| failed(super::chain(&error).into()))?;
+                let io = connecting.await.map_err(|error| failed(crate::error::chain(&error).into()))?;
                 Ok(Stream { io, forwarded: false })
             });
         }
         let connecting = self.http.call(proxy.uri().clone());
         Box::pin(async move {
-            let io = connecting.await.map_err(|error| failed(super::chain(&error).into()))?;
+            let io = connecting.await.map_err(|error| failed(crate::error::chain(&error).into()))?;
             Ok(Stream { io, forwarded: true })
         })
     }

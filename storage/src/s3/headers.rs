@@ -121,10 +121,7 @@ fn content(dialect: &Dialect, headers: &HeaderMap) -> Headers {
 type Carried = (Vec<(String, String)>, Vec<String>);
 
 /// Headers of a write, and what of them cannot be carried or changes on the way.
-pub(super) fn for_write(
-    dialect: &Dialect,
-    headers: &Headers,
-) -> Result<Carried, String> {
+pub(super) fn for_write(dialect: &Dialect, headers: &Headers) -> Result<Carried, String> {
     let (mut out, mut notes) = (Vec::new(), Vec::new());
     let fixed = [
         ("content-type", &headers.content_type),

@@ -13,7 +13,8 @@ pub(crate) fn text(stat: &v1::JobStat, report: Option<&str>) -> String {
         }
     };
     line("found", format!("{} objects, {}", count(stat.scan_objects), size(stat.scan_bytes)));
-    line("moved", format!("{} objects, {}", count(stat.objects_succeeded), size(stat.bytes_succeeded)));
+    let done = if stat.r#type == "audit" { "equal" } else { "moved" };
+    line(done, format!("{} objects, {}", count(stat.objects_succeeded), size(stat.bytes_succeeded)));
     if stat.objects_skipped > 0 {
         line("skipped", format!("{} objects, {}", count(stat.objects_skipped), size(stat.bytes_skipped)));
     }

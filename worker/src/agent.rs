@@ -242,7 +242,9 @@ impl Agent {
                     Unready::Stopped => (Settled::Returned, String::new()),
                     Unready::Lost => return,
                 };
-                tracing::warn!("the task cannot begin: {reason}");
+                if !reason.is_empty() {
+                    tracing::warn!("the task cannot begin: {reason}");
+                }
                 let settlement = v1::Settlement { task: Some(task_ref), result: result.into(), reason };
                 let _ = persist(&killed, || reports.settle(settlement.clone())).await;
                 return;

@@ -10,11 +10,10 @@ use crate::service::Service;
 
 pub(crate) async fn run(job: &str, home: &Home, output: &Output) -> Outcome {
     let reply = Service::connect(home).await?.retry(job).await?;
-    output.text(&format!(
-        "{} objects in {} tasks of {job} are tried again",
-        count(reply.objects),
-        reply.tasks
-    ));
+    output.text(&match reply.tasks {
+        0 => format!("nothing of {job} has failed"),
+        tasks => format!("{} objects in {tasks} tasks of {job} are tried again", count(reply.objects)),
+    });
     let stat = reply.stat.as_ref().map(job_stat::document);
     output.json(&json!({ "job": job, "tasks": reply.tasks, "objects": reply.objects, "stat": stat }));
     Ok(Exit::Done)

@@ -11,7 +11,7 @@ mod xml;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use async_trait::async_trait;
 use conf::Endpoint;
@@ -47,8 +47,12 @@ pub(crate) struct Client {
     http: Http,
     signing: Signing,
     meter: Meter,
-    /// The service takes no checksum headers, or does not give them back.
+    /// The service takes no checksum headers with a whole object, or does not give them back.
     sums_off: AtomicBool,
+    /// The same for the parts of an upload: s3s-fs has one and not the other.
+    part_sums_off: AtomicBool,
+    /// Whether the service encodes the keys of a listing as it says: 0 nobody asked, else what `list` found.
+    encoding: AtomicU8,
     /// The service does not have list version 2.
     list_v1: AtomicBool,
     with_sums: Limits,
@@ -83,6 +87,8 @@ impl S3Store {
             http,
             meter: context.meter.clone(),
             sums_off: AtomicBool::new(false),
+            part_sums_off: AtomicBool::new(false),
+            encoding: AtomicU8::new(0),
             list_v1: AtomicBool::new(false),
             with_sums: dialect.limits(true, plain),
             without_sums: dialect.limits(false, plain),
@@ -117,13 +123,15 @@ impl Client {
         self.dialect.sum == Sum::Ecma || !self.sums_off.load(Ordering::Relaxed)
     }
 
+    fn part_sums(&self) -> bool {
+        self.dialect.sum == Sum::Ecma || !self.part_sums_off.load(Ordering::Relaxed)
+    }
+
     /// From now on without checksum headers: ETags have to prove.
-    fn forget_sums(&self) {
-        if self.dialect.sum == Sum::Nvme && !self.sums_off.swap(true, Ordering::Relaxed) {
-            tracing::info!(
-                endpoint = self.endpoint.endpoint,
-                "the service keeps no CRC-64: ETags are compared instead"
-            );
+    fn forget(&self, sums: &AtomicBool, of: &str) {
+        if self.dialect.sum == Sum::Nvme && !sums.swap(true, Ordering::Relaxed) {
+            let endpoint = &self.endpoint.endpoint;
+            tracing::info!(endpoint, "the service keeps no CRC-64 of {of}: ETags are compared instead");
         }
     }
 

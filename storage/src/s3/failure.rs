@@ -19,8 +19,16 @@ pub(super) fn of_answer(client: &Client, call: &Call<'_>, head: &Parts, body: &[
     let in_header = STANDARD.decode(text("x-oss-err")).unwrap_or_default();
     let said = xml::refusal(if body.is_empty() { &in_header } else { body });
     let kind = client.dialect.kind_of(&said.code).unwrap_or_else(|| of_status(head.status, call.op));
-    let kind = mend(kind, &said, call);
-    let mut message = if said.message.is_empty() { plain(head.status, body) } else { said.message.clone() };
+    let kind = mend(kind, head.status.as_u16(), &said, call);
+    let mut message = match (&*said.message, &*said.code) {
+        ("", "") => plain(head.status, body),
+        ("", code) => code.to_owned(),
+        (message, _) => message.to_owned(),
+    };
+    if kind == ErrorKind::BucketNotFound {
+        let (bucket, endpoint) = (&client.endpoint.bucket, &client.endpoint.endpoint);
+        message = format!("there is no bucket {bucket:?} at {endpoint}: {message}");
+    }
     if kind == ErrorKind::ClockSkew {
         let service = if said.server_time.is_empty() { text("date") } else { said.server_time.clone() };
         message.push_str(&format!(
@@ -62,13 +70,17 @@ pub(super) fn in_success(
 }
 
 /// What the code alone does not tell.
-fn mend(kind: ErrorKind, said: &xml::Refusal, call: &Call<'_>) -> ErrorKind {
+fn mend(kind: ErrorKind, status: u16, said: &xml::Refusal, call: &Call<'_>) -> ErrorKind {
     match kind {
         // OSS: "The bucket you are attempting to access must be addressed using the specified endpoint."
         ErrorKind::AccessDenied
             if said.message.contains("must be addressed using the specified endpoint") =>
         {
             ErrorKind::WrongEndpoint
+        }
+        // The range was within the listed size: the object is shorter by now.
+        ErrorKind::Refused if call.op == Op::Get && (status == 416 || said.code == "InvalidRange") => {
+            ErrorKind::PreconditionFailed
         }
         // Some services answer a listing of a missing bucket with NoSuchKey.
         ErrorKind::NotFound if call.op == Op::List => ErrorKind::BucketNotFound,

@@ -6,7 +6,7 @@ use http::HeaderMap;
 
 use super::failure::header;
 use crate::checksum::md5_of_etag;
-use crate::dialect::{Dialect, Sum};
+use crate::dialect::{Dialect, Scheme, Sum};
 use crate::meta::{Checksums, Headers, ObjectMeta};
 
 /// An object's metadata from the answer to HEAD or GET; `size` is of the whole object.
@@ -102,7 +102,8 @@ fn content(dialect: &Dialect, headers: &HeaderMap) -> Headers {
         .filter_map(|(name, value)| {
             let name = name.as_str().strip_prefix(&prefix)?;
             let value = String::from_utf8_lossy(value.as_bytes());
-            Some((name.to_owned(), decode_2047(&value)))
+            let value = if dialect.sum == Sum::Nvme { decode_2047(&value) } else { value.into_owned() };
+            Some((name.to_owned(), value))
         })
         .collect();
     user.sort();
@@ -133,7 +134,11 @@ pub(super) fn for_write(dialect: &Dialect, headers: &Headers) -> Result<Carried,
     ];
     for (name, value) in fixed {
         match value {
-            Some(value) if printable(value) => out.push((name.to_owned(), value.clone())),
+            Some(value) if plain(dialect, value) => out.push((name.to_owned(), value.clone())),
+            Some(value) if printable(value) => {
+                notes.push(format!("{name}: spaces are written as one"));
+                out.push((name.to_owned(), value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")));
+            }
             Some(_) => notes.push(format!("{name}: it is not printable ASCII, which signed headers must be")),
             None => {}
         }
@@ -164,11 +169,19 @@ fn printable(value: &str) -> bool {
     value.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
+/// Arrives as it is. AWS signs runs of spaces as one, so that such a value would break the signature
+/// ("Create a canonical request", header values); white space around a value is HTTP's.
+fn plain(dialect: &Dialect, value: &str) -> bool {
+    let squeezed = dialect.scheme == Scheme::AwsV4 && value.contains("  ");
+    printable(value) && value.trim() == value && !squeezed
+}
+
 /// A name that the service takes; `None` (and a note) where there is none.
 fn user_name(dialect: &Dialect, name: &str, notes: &mut Vec<String>) -> Option<String> {
     let lower = name.to_ascii_lowercase();
-    let token = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || (b == b'_' && dialect.metadata_underscore);
-    if lower.bytes().all(token) && !lower.is_empty() {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    let any = dialect.metadata_underscore && http::HeaderName::from_bytes(lower.as_bytes()).is_ok();
+    if any || (lower.bytes().all(token) && !lower.is_empty()) {
         return Some(lower);
     }
     let mended = lower.replace('_', "-");
@@ -182,13 +195,14 @@ fn user_name(dialect: &Dialect, name: &str, notes: &mut Vec<String>) -> Option<S
 
 /// S3 gives back what is not ASCII as RFC 2047; OSS users expect percent-encoding.
 fn user_value(dialect: &Dialect, name: &str, value: &str, notes: &mut Vec<String>) -> String {
-    if printable(value) {
+    // What looks like RFC 2047 would be decoded by whoever reads it.
+    if plain(dialect, value) && !(dialect.sum == Sum::Nvme && value.starts_with("=?")) {
         return value.to_owned();
     }
     match dialect.sum {
         Sum::Nvme => format!("=?UTF-8?B?{}?=", STANDARD.encode(value)),
         Sum::Ecma => {
-            notes.push(format!("metadata {name} is percent-encoded: it is not printable ASCII"));
+            notes.push(format!("metadata {name} is percent-encoded: it is not plain ASCII"));
             let mut out = String::new();
             super::request::encode(&mut out, value.as_bytes(), false);
             out
@@ -198,20 +212,30 @@ fn user_value(dialect: &Dialect, name: &str, value: &str, notes: &mut Vec<String
 
 /// `=?UTF-8?B?…?=` and `=?UTF-8?Q?…?=`, as S3 returns metadata that is not ASCII. Anything else stays.
 fn decode_2047(value: &str) -> String {
-    let inner = value.strip_prefix("=?").and_then(|rest| rest.strip_suffix("?="));
-    let fields: Vec<&str> = inner.map(|inner| inner.splitn(3, '?').collect()).unwrap_or_default();
-    let [charset, form, text] = fields[..] else { return value.to_owned() };
-    if !charset.eq_ignore_ascii_case("utf-8") {
+    if !value.starts_with("=?") {
         return value.to_owned();
     }
-    let bytes = match form {
+    // A long value comes as several words; a character may be cut between two.
+    let words: Option<Vec<Vec<u8>>> = value.split_ascii_whitespace().map(decode_word).collect();
+    let text = words.and_then(|words| String::from_utf8(words.concat()).ok());
+    text.unwrap_or_else(|| value.to_owned())
+}
+
+fn decode_word(word: &str) -> Option<Vec<u8>> {
+    let inner = word.strip_prefix("=?")?.strip_suffix("?=")?;
+    let (charset, rest) = inner.split_once('?')?;
+    let (form, text) = rest.split_once('?')?;
+    if !charset.eq_ignore_ascii_case("utf-8") {
+        return None;
+    }
+    match form {
         "B" | "b" => STANDARD.decode(text).ok(),
         "Q" | "q" => {
-            Some(percent_encoding::percent_decode_str(&text.replace('_', " ").replace('=', "%")).collect())
+            let escaped = text.replace('%', "%25").replace('_', " ").replace('=', "%");
+            Some(percent_encoding::percent_decode_str(&escaped).collect())
         }
         _ => None,
-    };
-    bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_else(|| value.to_owned())
+    }
 }
 
 #[cfg(test)]
@@ -242,6 +266,28 @@ mod tests {
         assert_eq!(out.len(), 1);
         assert_eq!(notes.len(), 3);
         assert!(for_write(&S3, &user(&[("big", &"x".repeat(3000))])).is_err());
+    }
+
+    #[test]
+    fn spaces_and_odd_names_survive_s3() {
+        let given = [("a.b_c", "1"), ("run", "a  b"), ("around", " x "), ("like", "=?UTF-8?B?eA==?=")];
+        let (out, notes) = for_write(&S3, &user(&given)).unwrap();
+        assert!(notes.is_empty(), "{notes:?}");
+        assert_eq!(out[0].0, "x-amz-meta-a.b_c");
+        for (written, (_, value)) in out.iter().zip(given) {
+            assert!(plain(&S3, &written.1), "{written:?}");
+            assert_eq!(decode_2047(&written.1), value);
+        }
+        let content = Headers { content_disposition: Some("a;  b".into()), ..Headers::default() };
+        let (out, notes) = for_write(&S3, &content).unwrap();
+        assert_eq!((out[0].1.as_str(), notes.len()), ("a; b", 1));
+        assert!(for_write(&OSS, &content).unwrap().1.is_empty());
+    }
+
+    #[test]
+    fn a_value_in_several_encoded_words_is_one_text() {
+        let words = "=?UTF-8?B?R3I=?= =?UTF-8?B?w7w=?=\t=?UTF-8?Q?=C3=9Fe_%41?=";
+        assert_eq!(decode_2047(words), "Grüße %41");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Listing: V2, or V1 where a server lacks it; keys decoded, below the prefix, in the order of the service.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -13,6 +14,11 @@ use super::{Client, headers, xml};
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::meter::RequestKind;
 use crate::source::{ListRequest, Page, Pages};
+
+/// The service was seen to encode keys (`Client::encoding`).
+const HONEST: u8 = 1;
+/// The service was seen to send keys as they are, whatever it says.
+const PLAIN: u8 = 2;
 
 /// Where a listing goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,8 +101,14 @@ impl Client {
         v2: bool,
     ) -> Result<(Page, Option<Next>)> {
         let call = self.list_call(request, after, next, most, v2)?;
-        let (_, body) = self.send_for_xml(&call).await?;
-        let listing: xml::Listing = xml::parse(&body).map_err(|why| call.error(ErrorKind::Protocol, why))?;
+        let mut listing = self.listing(&call).await?;
+        if !self.encodes(&call, &listing).await {
+            listing.encoding_type.clear();
+        }
+        if v2 && listing.is_truncated && listing.next_continuation_token.is_empty() {
+            // The server passed over `list-type`: version 1 goes on by a marker.
+            self.list_v1.store(true, Ordering::Relaxed);
+        }
         let last = last_key(&listing);
         let decoded = |text: &str| decode(text, &listing.encoding_type);
         let next = match (listing.is_truncated, v2) {
@@ -108,15 +120,48 @@ impl Client {
                     listing.next_continuation_token.clone()
                 }))
             }
-            (true, false) if !listing.next_marker.is_empty() => {
-                Some(Next::After(decoded(&listing.next_marker)))
-            }
+            (true, _) if !listing.next_marker.is_empty() => Some(Next::After(decoded(&listing.next_marker))),
             (true, _) => Some(Next::After(last.map(decoded).ok_or_else(|| {
                 call.error(ErrorKind::Protocol, "a page without keys says that there are more, and not where")
             })?)),
         };
         let page = self.read_page(&call, &listing)?;
         Ok((page, next))
+    }
+
+    async fn listing(&self, call: &Call<'_>) -> Result<xml::Listing> {
+        let (_, body) = self.send_for_xml(call).await?;
+        xml::parse(&body).map_err(|why| call.error(ErrorKind::Protocol, why))
+    }
+
+    /// Some servers say that keys are encoded and send them plain (s3s-fs). Keys with `+` or `%` tell: the
+    /// same page is asked for once without encoding, and the answers are compared. A key read wrongly would
+    /// be another object.
+    async fn encodes(&self, call: &Call<'_>, listing: &xml::Listing) -> bool {
+        if !listing.encoding_type.eq_ignore_ascii_case("url") {
+            return false;
+        }
+        match self.encoding.load(Ordering::Relaxed) {
+            HONEST => return true,
+            PLAIN => return false,
+            _ => {}
+        }
+        let telling = |key: &&str| key.contains(['+', '%']);
+        if !keys(listing).any(|key| telling(&key)) {
+            return !keys(listing).any(|key| key.contains(|c: char| !c.is_ascii_graphic()));
+        }
+        let mut plain = call.clone();
+        plain.query.retain(|(name, _)| *name != "encoding-type");
+        let found = match self.listing(&plain).await {
+            Ok(plain) => compare(listing, &plain),
+            // Control characters, which plain XML cannot hold.
+            Err(error) if error.kind() == ErrorKind::Protocol => Some(HONEST),
+            Err(_) => None,
+        };
+        if let Some(found) = found {
+            self.encoding.store(found, Ordering::Relaxed);
+        }
+        found != Some(PLAIN)
     }
 
     fn list_call(
@@ -160,9 +205,17 @@ impl Client {
     fn read_page(&self, call: &Call<'_>, listing: &xml::Listing) -> Result<Page> {
         let mut page = Page::default();
         for contents in &listing.contents {
+            let key = self.relative(call, decode(&contents.key, &listing.encoding_type))?;
+            let size = contents.size;
+            let size = size.ok_or_else(|| call.error(ErrorKind::Protocol, format!("{key:?} has no size")))?;
+            if size == 0 && key.as_bytes().is_empty() && self.endpoint.prefix.ends_with('/') {
+                // The marker of the prefix itself: below the prefix it has no name.
+                page.special += 1;
+                continue;
+            }
             page.entries.push(Entry {
-                key: self.relative(call, decode(&contents.key, &listing.encoding_type))?,
-                size: contents.size,
+                key,
+                size,
                 modified_ms: contents
                     .last_modified
                     .parse::<jiff::Timestamp>()
@@ -200,6 +253,26 @@ impl Client {
 fn lacks_v2(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Unsupported)
         || (error.kind() == ErrorKind::Refused && error.status() == Some(400))
+}
+
+/// What two answers to one request, one of them without encoding, say of the encoding. Objects may have come
+/// and gone between the two.
+fn compare(encoded: &xml::Listing, plain: &xml::Listing) -> Option<u8> {
+    let plain: HashSet<&[u8]> = keys(plain).map(str::as_bytes).collect();
+    keys(encoded).find_map(|key| {
+        let decoded = decode(key, "url");
+        match (plain.contains(key.as_bytes()), plain.contains(&decoded[..])) {
+            (true, false) => Some(PLAIN),
+            (false, true) => Some(HONEST),
+            _ => None,
+        }
+    })
+}
+
+/// All names of a page, as they were sent.
+fn keys(listing: &xml::Listing) -> impl Iterator<Item = &str> {
+    let objects = listing.contents.iter().map(|contents| contents.key.as_str());
+    objects.chain(listing.common_prefixes.iter().map(|folded| folded.prefix.as_str()))
 }
 
 fn last_key(listing: &xml::Listing) -> Option<&str> {

@@ -1,6 +1,8 @@
 //! Multipart uploads. The whole object's CRC is checked by the service where it keeps one; else parts carry
 //! their MD5s, from which the ETag's rule proves the whole.
 
+use std::collections::HashMap;
+
 use http::Method;
 
 use super::failure::{self, header};
@@ -10,17 +12,21 @@ use super::{Client, headers, xml};
 use crate::checksum::md5_of_etag;
 use crate::destination::{PartDone, PutOptions, UploadRef, Whole, Written};
 use crate::dialect::Sum;
-use crate::error::{ErrorKind, Op, Result};
+use crate::error::{Error, ErrorKind, Op, Result};
 use crate::meter::RequestKind;
 use crate::payload::Payload;
 
+/// How often an abort is repeated at most.
+const ABORTS: u32 = 2;
+
 impl Client {
     pub(super) async fn begin(&self, key: &proto::ObjectKey, options: &PutOptions) -> Result<UploadRef> {
-        let sums = self.sums();
+        let sums = self.part_sums();
         match self.begin_with(key, options, sums).await {
             Err(error) if sums && refuses_sums(self, &error) => {
-                self.forget_sums();
-                self.begin_with(key, options, false).await
+                let begun = self.begin_with(key, options, false).await?;
+                self.forget(&self.part_sums_off, "parts");
+                Ok(begun)
             }
             other => other,
         }
@@ -55,15 +61,29 @@ impl Client {
         offset: u64,
         payload: &Payload,
     ) -> Result<PartDone> {
-        let mut call = Call::new(Op::Part, RequestKind::Part, Method::PUT, Some(&upload.key))
+        let sums = self.part_sums();
+        match self.part_with(upload, number, offset, payload, sums).await {
+            // Or the upload was begun without checksums, by somebody else.
+            Err(error) if sums && refuses_sums(self, &error) => {
+                self.part_with(upload, number, offset, payload, false).await
+            }
+            other => other,
+        }
+    }
+
+    async fn part_with(
+        &self,
+        upload: &UploadRef,
+        number: u32,
+        offset: u64,
+        payload: &Payload,
+        sums: bool,
+    ) -> Result<PartDone> {
+        let call = Call::new(Op::Part, RequestKind::Part, Method::PUT, Some(&upload.key))
             .query("partNumber", number.to_string())
             .query("uploadId", upload.id.clone())
             .body(payload.clone());
-        let own =
-            (self.sums() && self.dialect.sum == Sum::Nvme).then(|| payload.crc(self.dialect.sum.algorithm()));
-        if let Some(crc) = own {
-            call = call.header("x-amz-checksum-crc64nvme", &headers::nvme_text(crc));
-        }
+        let (call, md5) = self.checked(call, sums);
         let answer = self.send_for_headers(&call).await?;
         self.meter.bytes_written(payload.len());
         let etag = headers::etag(&answer)
@@ -72,19 +92,32 @@ impl Client {
             Sum::Ecma => header(&answer, "x-oss-hash-crc64ecma").parse().ok(),
             Sum::Nvme => headers::nvme_value(&header(&answer, "x-amz-checksum-crc64nvme")),
         };
-        if own.is_some() && crc.is_none() {
-            self.forget_sums();
+        if sums && crc.is_none() && self.dialect.sum == Sum::Nvme {
+            self.forget(&self.part_sums_off, "parts");
         }
-        let md5 = if crc.is_none() { self.part_md5(&call, &etag, payload)? } else { None };
+        if let Some(stated) = crc {
+            self.same_crc(&call, stated)?;
+        }
+        let md5 = if crc.is_none() { self.part_md5(&call, &etag, md5)? } else { None };
         Ok(PartDone { number, offset, size: payload.len(), etag, crc, md5 })
     }
 
+    /// A part that was damaged on the way is written again, not completed.
+    fn same_crc(&self, call: &Call<'_>, stated: u64) -> Result<()> {
+        let own = call.payload.crc(self.dialect.sum.algorithm());
+        if own == stated {
+            return Ok(());
+        }
+        let text = format!("the part's CRC-64 is {own:016x}, and the service states {stated:016x}");
+        Err(call.error(ErrorKind::Corrupted, text))
+    }
+
     /// The MD5 of a part whose service states no CRC; its ETag has to be that MD5.
-    fn part_md5(&self, call: &Call<'_>, etag: &str, payload: &Payload) -> Result<Option<[u8; 16]>> {
+    fn part_md5(&self, call: &Call<'_>, etag: &str, taken: Option<[u8; 16]>) -> Result<Option<[u8; 16]>> {
         let Some(stated) = md5_of_etag(etag).filter(|_| self.without_sums.etag_is_md5) else {
             return Ok(None);
         };
-        let md5 = payload.md5();
+        let md5 = taken.unwrap_or_else(|| call.payload.md5());
         if md5 == stated {
             return Ok(Some(md5));
         }
@@ -94,7 +127,8 @@ impl Client {
         ))
     }
 
-    pub(super) async fn parts(&self, upload: &UploadRef, recorded: &[PartDone]) -> Result<Vec<PartDone>> {
+    /// All parts that the service has of an upload.
+    async fn kept(&self, upload: &UploadRef) -> Result<Vec<xml::Part>> {
         let mut kept: Vec<xml::Part> = Vec::new();
         let mut marker = String::new();
         loop {
@@ -108,18 +142,30 @@ impl Client {
             let page: xml::Parts = xml::parse(&body).map_err(|why| call.error(ErrorKind::Protocol, why))?;
             kept.extend(page.part);
             if !page.is_truncated {
-                break;
+                return Ok(kept);
             }
             if page.next_part_number_marker == marker || page.next_part_number_marker.is_empty() {
                 return Err(call.error(ErrorKind::Protocol, "the list of parts stands still"));
             }
             marker = page.next_part_number_marker;
         }
+    }
+
+    pub(super) async fn parts(&self, upload: &UploadRef, recorded: &[PartDone]) -> Result<Vec<PartDone>> {
+        let kept = self.kept(upload).await?;
+        let kept: HashMap<u32, xml::Part> = kept.into_iter().map(|part| (part.part_number, part)).collect();
         let there = |part: &&PartDone| {
-            kept.iter().any(|kept| {
-                kept.part_number == part.number
-                    && kept.size == part.size
-                    && headers::bare_etag(&kept.etag).eq_ignore_ascii_case(&part.etag)
+            kept.get(&part.number).is_some_and(|kept| {
+                let crc = match self.dialect.sum {
+                    Sum::Ecma => kept.hash_crc64ecma.parse().ok(),
+                    Sum::Nvme => headers::nvme_value(&kept.crc64nvme),
+                };
+                // Without sums the recorded CRC is our own, of the same kind.
+                let differs = matches!((crc, part.crc), (Some(a), Some(b)) if a != b);
+                let etag = headers::bare_etag(&kept.etag);
+                // A list without ETags (s3s-fs) leaves the proof to the whole object's.
+                let same = etag.is_empty() || etag.eq_ignore_ascii_case(&part.etag);
+                kept.size == part.size && !differs && same
             })
         };
         Ok(recorded.iter().filter(there).cloned().collect())
@@ -132,6 +178,23 @@ impl Client {
         parts: &[PartDone],
         whole: &Whole,
     ) -> Result<Written> {
+        let crc = whole.crc.filter(|_| self.part_sums() && self.dialect.sum == Sum::Nvme);
+        match self.complete_with(upload, options, parts, crc).await {
+            // Or the upload was begun without checksums, by somebody else.
+            Err(error) if crc.is_some() && refuses_sums(self, &error) => {
+                self.complete_with(upload, options, parts, None).await
+            }
+            other => other,
+        }
+    }
+
+    async fn complete_with(
+        &self,
+        upload: &UploadRef,
+        options: &PutOptions,
+        parts: &[PartDone],
+        crc: Option<u64>,
+    ) -> Result<Written> {
         let body = xml::completion(parts.iter().map(|part| (part.number, part.etag.as_str())));
         let mut call = Call::new(Op::Complete, RequestKind::Multipart, Method::POST, Some(&upload.key))
             .query("uploadId", upload.id.clone())
@@ -139,7 +202,6 @@ impl Client {
             .body(Payload::new(vec![body.into()]));
         // The service puts the object together first.
         call.patience = 10;
-        let crc = whole.crc.filter(|_| self.sums() && self.dialect.sum == Sum::Nvme);
         if let Some(crc) = crc {
             call = call
                 .header("x-amz-checksum-crc64nvme", &headers::nvme_text(crc))
@@ -166,9 +228,25 @@ impl Client {
         let call = Call::new(Op::Abort, RequestKind::Multipart, Method::DELETE, Some(&upload.key))
             .query("uploadId", upload.id.clone());
         match self.send_for_headers(&call).await {
-            Ok(_) => Ok(()),
-            Err(error) if matches!(error.kind(), ErrorKind::UploadNotFound | ErrorKind::NotFound) => Ok(()),
-            Err(error) => Err(error),
+            Err(error) if is_gone(&error) => return Ok(()),
+            answered => answered.map(|_| ())?,
         }
+        // A part that was in flight can survive one abort (S3 API reference, AbortMultipartUpload).
+        for _ in 0..ABORTS {
+            match self.kept(upload).await {
+                Ok(kept) if !kept.is_empty() => {}
+                // Gone; or there is no right to list parts, and the abort was answered.
+                _ => return Ok(()),
+            }
+            self.send_for_headers(&call)
+                .await
+                .map(|_| ())
+                .or_else(|error| if is_gone(&error) { Ok(()) } else { Err(error) })?;
+        }
+        Ok(())
     }
+}
+
+fn is_gone(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::UploadNotFound | ErrorKind::NotFound)
 }

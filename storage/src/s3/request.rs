@@ -1,7 +1,7 @@
 //! One request: built, signed, sent, and its answer told from a failure.
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use hyper::body::Incoming;
@@ -100,6 +100,9 @@ impl Client {
         parts
             .headers
             .insert(USER_AGENT, HeaderValue::from_static(concat!("brigade/", env!("CARGO_PKG_VERSION"))));
+        if call.op == Op::Get {
+            parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
         if matches!(call.method, Method::PUT | Method::POST) {
             parts.headers.insert(CONTENT_LENGTH, call.payload.len().into());
         }
@@ -164,7 +167,11 @@ impl Client {
             path.push('/');
         }
         if let Some(key) = call.key {
-            encode(&mut path, &self.full_key(key), true);
+            if key.to_str().is_none() {
+                return Err(call.error(ErrorKind::InvalidName, "the key is not UTF-8"));
+            }
+            encode(&mut path, self.endpoint.prefix.as_bytes(), true);
+            encode(&mut path, key.as_bytes(), true);
         }
         for (at, (name, value)) in call.query.iter().enumerate() {
             path.push(if at == 0 { '?' } else { '&' });

@@ -115,6 +115,41 @@ fn hostile_documents_are_errors_and_no_panic() {
     }
 }
 
+#[test]
+fn a_page_that_is_no_listing_is_not_an_empty_bucket() {
+    for body in [
+        "<html><body>Please log in</body></html>",
+        "<?xml version=\"1.0\"?><Error><Code>X</Code></Error>",
+        "",
+        "<ListBucketResult><Contents><Key>cut",
+    ] {
+        assert!(xml::parse::<xml::Listing>(body.as_bytes()).is_err(), "{body}");
+    }
+    let body = "<?xml version=\"1.0\"?><!-- c --><s:ListBucketResult xmlns:s=\"u\"></s:ListBucketResult>";
+    assert!(xml::parse::<xml::Listing>(body.as_bytes()).is_ok());
+}
+
+#[test]
+fn keys_and_prefixes_may_be_mixed_and_keep_every_byte() {
+    let body = "<?xml version=\"1.0\"?>\r\n<ListBucketResult>\r\n<Contents>\r\n<Key>a\rb</Key>\r\n<Size>1</Size>\r\n</Contents>\r\n</ListBucketResult>\r\n";
+    let listing: xml::Listing = xml::parse(body.as_bytes()).unwrap();
+    assert_eq!((listing.contents[0].key.as_str(), listing.contents[0].size), ("a\rb", Some(1)));
+    let body = "<ListBucketResult><Contents><Key> a&amp;&#13;b </Key><Size>1</Size></Contents>\
+        <CommonPrefixes><Prefix>a/</Prefix></CommonPrefixes>\
+        <Contents><Key><![CDATA[<c>]]></Key><Size>2</Size></Contents></ListBucketResult>";
+    let listing: xml::Listing = xml::parse(body.as_bytes()).unwrap();
+    let keys: Vec<&str> = listing.contents.iter().map(|contents| contents.key.as_str()).collect();
+    assert_eq!(keys, [" a&\rb ", "<c>"]);
+    assert_eq!(listing.common_prefixes[0].prefix, "a/");
+}
+
+#[test]
+fn a_range_that_ends_behind_the_object_means_that_it_was_changed() {
+    let body = "<Error><Code>InvalidRange</Code><Message>m</Message></Error>";
+    assert_eq!(refused(&S3, Op::Get, 416, body).kind(), ErrorKind::PreconditionFailed);
+    assert_eq!(refused(&S3, Op::Get, 416, "").kind(), ErrorKind::PreconditionFailed);
+}
+
 #[tokio::test]
 async fn oss_signs_the_bucket_also_where_it_stands_in_the_path() {
     let store = client(&OSS, "http://127.0.0.1:9000", "bucket");

@@ -4,6 +4,13 @@ use quick_xml::de::from_str;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+/// A document of the family. Any other one must not be read as an empty one of its kind: a proxy's page would
+/// be a bucket without objects.
+pub(super) trait Document: DeserializeOwned {
+    /// Names of the root element.
+    const ROOTS: &'static [&'static str];
+}
+
 /// A page of `ListObjects` or `ListObjectsV2`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -17,6 +24,10 @@ pub(super) struct Listing {
     pub(super) common_prefixes: Vec<CommonPrefix>,
 }
 
+impl Document for Listing {
+    const ROOTS: &'static [&'static str] = &["ListBucketResult"];
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Contents {
@@ -24,7 +35,8 @@ pub(super) struct Contents {
     pub(super) last_modified: String,
     #[serde(rename = "ETag")]
     pub(super) etag: String,
-    pub(super) size: u64,
+    /// Missing in nothing that is a listing; 0 must not be made up.
+    pub(super) size: Option<u64>,
     pub(super) storage_class: String,
     /// OSS: Normal, Multipart, Appendable, Symlink.
     #[serde(rename = "Type")]
@@ -44,6 +56,10 @@ pub(super) struct Begun {
     pub(super) upload_id: String,
 }
 
+impl Document for Begun {
+    const ROOTS: &'static [&'static str] = &["InitiateMultipartUploadResult"];
+}
+
 /// `ListPartsResult`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -53,6 +69,10 @@ pub(super) struct Parts {
     pub(super) part: Vec<Part>,
 }
 
+impl Document for Parts {
+    const ROOTS: &'static [&'static str] = &["ListPartsResult"];
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Part {
@@ -60,6 +80,10 @@ pub(super) struct Part {
     #[serde(rename = "ETag")]
     pub(super) etag: String,
     pub(super) size: u64,
+    /// OSS, decimal.
+    pub(super) hash_crc64ecma: String,
+    #[serde(rename = "ChecksumCRC64NVME")]
+    pub(super) crc64nvme: String,
 }
 
 /// `CompleteMultipartUploadResult`, `CopyObjectResult` and `CopyPartResult`.
@@ -72,6 +96,11 @@ pub(super) struct Completed {
     pub(super) crc64nvme: String,
 }
 
+impl Document for Completed {
+    const ROOTS: &'static [&'static str] =
+        &["CompleteMultipartUploadResult", "CopyObjectResult", "CopyPartResult"];
+}
+
 /// `ListMultipartUploadsResult`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -81,6 +110,10 @@ pub(super) struct Uploads {
     pub(super) next_key_marker: String,
     pub(super) next_upload_id_marker: String,
     pub(super) upload: Vec<Upload>,
+}
+
+impl Document for Uploads {
+    const ROOTS: &'static [&'static str] = &["ListMultipartUploadsResult"];
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -95,6 +128,10 @@ pub(super) struct Upload {
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Deleted {
     pub(super) error: Vec<DeleteError>,
+}
+
+impl Document for Deleted {
+    const ROOTS: &'static [&'static str] = &["DeleteResult"];
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -118,15 +155,41 @@ pub(super) struct Refusal {
 }
 
 /// Reads a document. Says what does not fit.
-pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+pub(super) fn parse<T: Document>(body: &[u8]) -> Result<T, String> {
     let text = std::str::from_utf8(body).map_err(|_| "the answer is not UTF-8".to_owned())?;
-    from_str(text).map_err(|error| format!("the answer is not the XML that was expected: {error}"))
+    let root = root(text).unwrap_or_default();
+    if !T::ROOTS.contains(&root) {
+        let begin: String = text.chars().take(100).collect();
+        return Err(format!("the answer is not a {} (a proxy's page?): {begin}", T::ROOTS.join(" or ")));
+    }
+    // Servers that write a key's carriage return as it is: XML would read it as a line feed.
+    let kept = text.contains('\r').then(|| text.replace('\r', "&#13;"));
+    from_str(kept.as_deref().unwrap_or(text))
+        .map_err(|error| format!("the answer is not the XML that was expected: {error}"))
+}
+
+/// The name of the root element, without its namespace's prefix.
+fn root(text: &str) -> Option<&str> {
+    let mut rest = text.trim_start_matches('\u{feff}');
+    loop {
+        rest = rest.get(rest.find('<')? + 1..)?;
+        // The declaration, comments and a document type come before it.
+        let end = match rest.as_bytes().first()? {
+            b'?' => "?>",
+            b'!' if rest.starts_with("!--") => "-->",
+            b'!' => ">",
+            _ => break,
+        };
+        rest = rest.get(rest.find(end)? + end.len()..)?;
+    }
+    let name = rest.split(|c: char| c.is_whitespace() || c == '>' || c == '/').next()?;
+    Some(name.rsplit(':').next().unwrap_or(name))
 }
 
 /// The error document that a body may be.
 pub(super) fn refusal(body: &[u8]) -> Refusal {
     let text = String::from_utf8_lossy(body);
-    if !text.contains("<Error") {
+    if root(&text) != Some("Error") {
         return Refusal::default();
     }
     from_str(&text).unwrap_or_default()

@@ -38,6 +38,8 @@ pub(crate) struct Abilities {
     pub(crate) conditional_reads: bool,
     /// Compares the whole's checksum before an upload becomes visible.
     pub(crate) checks_whole: bool,
+    /// Knows which buckets and uploads there are not, and lists the ETags of parts.
+    pub(crate) keeps_books: bool,
     /// Refuses wrong keys.
     pub(crate) checks_credentials: bool,
 }

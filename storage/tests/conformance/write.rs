@@ -125,7 +125,9 @@ pub(crate) async fn an_upload_goes_on_from_its_recorded_parts(world: World) {
     let other =
         storage::PartDone { etag: "00000000000000000000000000000000".into(), crc: Some(1), ..first.clone() };
     let kept = world.destination.parts(&upload, &[other, third.clone()]).await.unwrap();
-    assert_eq!(kept, std::slice::from_ref(&third));
+    if world.can.keeps_books {
+        assert_eq!(kept, std::slice::from_ref(&third));
+    }
     let second = world.part(&upload, &parts, 1).await;
     let done = [first, second, third];
     world.destination.complete(&upload, &options, &done, &world.whole(&parts)).await.unwrap();
@@ -142,7 +144,9 @@ pub(crate) async fn a_part_that_is_sent_again_replaces_the_first(world: World) {
     for index in 0..parts.len() {
         done.push(world.part(&upload, &parts, index).await);
     }
-    assert!(world.destination.parts(&upload, &[old]).await.unwrap().is_empty());
+    if world.can.keeps_books {
+        assert!(world.destination.parts(&upload, &[old]).await.unwrap().is_empty());
+    }
     world.destination.complete(&upload, &options, &done, &world.whole(&parts)).await.unwrap();
     assert!(world.read("x").await.unwrap() == parts.concat());
 }
@@ -175,6 +179,9 @@ pub(crate) async fn an_aborted_upload_is_gone(world: World) {
     let (upload, options) = world.begin("x", &parts).await;
     let done = world.part(&upload, &parts, 0).await;
     world.destination.abort(&upload).await.unwrap();
+    if !world.can.keeps_books {
+        return;
+    }
     world.destination.abort(&upload).await.unwrap();
     let listed = world.destination.parts(&upload, std::slice::from_ref(&done)).await;
     assert_eq!(listed.unwrap_err().kind(), ErrorKind::UploadNotFound);

@@ -5,6 +5,7 @@ pub mod boot;
 mod check;
 mod convert;
 pub mod defaults;
+pub mod differs;
 pub mod home;
 pub mod job;
 pub mod keys;

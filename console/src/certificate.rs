@@ -136,7 +136,14 @@ pub(crate) fn check(file: impl BufRead) -> Result<Certificate, Failure> {
     }
     let same = (sums.records, sums.succeeded, sums.skipped, sums.failed, &sums.proofs, &sums.failures)
         == (head.records, head.succeeded, head.skipped, head.failed, &head.proofs, &head.failures);
-    if same { Ok(head) } else { Err(bad("its totals do not add up".into())) }
+    if !same {
+        return Err(bad("its totals do not add up".into()));
+    }
+    if head.state == "succeeded" && !head.failed_only && head.found.objects != head.records {
+        let (found, records) = (head.found.objects, head.records);
+        return Err(bad(format!("the scan found {found} objects, and {records} are recorded")));
+    }
+    Ok(head)
 }
 
 #[cfg(test)]
@@ -161,6 +168,11 @@ mod tests {
     fn an_untouched_report_checks_and_a_changed_one_does_not() {
         let report = report();
         assert_eq!(check(report.as_bytes()).unwrap().succeeded, Tally { objects: 1, bytes: 5 });
+        let all_found = "\"found\":{\"objects\":0";
+        let complete = report.replace("\"state\":\"\"", "\"state\":\"succeeded\"");
+        assert!(check(complete.as_bytes()).is_err(), "more records than were found");
+        let complete = complete.replace(all_found, "\"found\":{\"objects\":1");
+        assert!(check(complete.as_bytes()).is_ok());
         for (from, to) in [
             ("\"size\":5", "\"size\":6"),
             ("\"records\":1", "\"records\":2"),

@@ -25,7 +25,10 @@ pub(crate) fn sys_conf(home: &Home, output: &Output) -> Result<SysConf, Failure>
 /// A job file with every warning said and every problem listed.
 pub(crate) fn job_conf(path: &Path, output: &Output) -> Result<JobConf, Failure> {
     if !path.exists() {
-        return Err(Failure::usage(format!("there is no job file {}", path.display())));
+        return Err(Failure::usage(format!(
+            "there is no job file {}: write one (docs/configuration.md has every key), or name another, or another home with --home",
+            path.display()
+        )));
     }
     take(conf::load::job(path), output)
 }
@@ -106,6 +109,10 @@ fn explain(side: &str, endpoint: &Endpoint, error: &storage::Error) -> Failure {
         _ => Exit::Usage,
     };
     let place = endpoint.describe();
-    let message = format!("the {side} {place} cannot be used: {error}\n{}", retry::next_step(error.kind()));
-    Failure { exit, message }
+    let next = match error.kind() {
+        // It is not an object that is asked for here.
+        ErrorKind::NotFound => "Make it, or correct its name in the job file.",
+        kind => retry::next_step(kind),
+    };
+    Failure { exit, message: format!("the {side} {place} cannot be used: {error}\n{next}") }
 }

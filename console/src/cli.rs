@@ -71,7 +71,12 @@ pub(crate) enum Command {
     /// Stop handing out the job's tasks; what is in flight ends
     Pause { job: String },
     /// Go on with a paused job
-    Resume { job: String },
+    Resume {
+        job: String,
+        /// Take over keys of access, retries and limits from this job file
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
     /// Change limits and priority while it runs
     Limit(Limit),
     /// What happened to each object, with a certificate as its head

@@ -39,7 +39,7 @@ pub(crate) async fn run(cli: &Cli, output: &Output) -> Outcome {
             clean::run(cli, &named(job.as_deref(), &home, output)?, *force, &home, output).await
         }
         Command::Pause { job } => pause::pause(job, &home, output).await,
-        Command::Resume { job } => pause::resume(job, &home, output).await,
+        Command::Resume { job, file } => pause::resume(job, file.as_deref(), &home, output).await,
         Command::Limit(args) => limit::run(args, &home, output).await,
         Command::Report(args) => report::run(args, &home, output).await,
         Command::Config { action } => config::run(action, output),

@@ -56,19 +56,27 @@ impl Output {
         !self.is_json() && std::io::stderr().is_terminal()
     }
 
-    /// Asks; the end of the input is `None`.
-    pub(crate) fn ask(&self, question: &str) -> Option<String> {
+    /// Asks; the end of the input is `None`. The answer is read in a thread of its own, so that a signal is
+    /// heard at the question too.
+    pub(crate) async fn ask(&self, question: &str) -> Option<String> {
         let mut err = std::io::stderr();
         let _ = write!(err, "{question} ");
         let _ = err.flush();
-        let mut line = String::new();
-        match std::io::stdin().lock().read_line(&mut line) {
-            Ok(n) if n > 0 => Some(line.trim().to_lowercase()),
-            _ => {
-                let _ = writeln!(err);
-                None
-            }
+        let read = || {
+            let mut line = String::new();
+            let n = std::io::stdin().lock().read_line(&mut line).unwrap_or(0);
+            (n > 0).then(|| line.trim().to_lowercase())
+        };
+        let answer = tokio::task::spawn_blocking(read).await.ok().flatten();
+        if answer.is_none() {
+            let _ = writeln!(err);
         }
+        answer
+    }
+
+    /// Asks for a yes; anything else, and the end of the input, is no.
+    pub(crate) async fn agrees(&self, question: &str) -> bool {
+        matches!(self.ask(&format!("{question} [y/N]")).await.as_deref(), Some("y" | "yes"))
     }
 
     /// The failure, and its exit code.

@@ -9,7 +9,7 @@ use crate::job_stat::{count, named, rate, size};
 use crate::output::Output;
 
 /// Between two plain lines.
-const EVERY: Duration = Duration::from_secs(10);
+pub(crate) const EVERY: Duration = Duration::from_secs(10);
 
 /// Shows how a job goes on.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl Progress {
     pub(crate) fn new(output: Output) -> Self {
         let bar = output.is_live().then(|| {
             let bar = ProgressBar::new(0);
-            let style = ProgressStyle::with_template("{spinner} {bar:30} {msg}");
+            let style = ProgressStyle::with_template("{spinner} {bar:20} {wide_msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.enable_steady_tick(Duration::from_millis(200));
             bar

@@ -103,6 +103,15 @@ impl Service {
         answer(self.jobs.clone().limit(request).await)
     }
 
+    /// What a job file says otherwise than the job; takes over what may change while it lives.
+    pub(crate) async fn refresh(
+        &self,
+        config: Vec<u8>,
+        compare_only: bool,
+    ) -> Result<v1::RefreshReply, Failure> {
+        answer(self.jobs.clone().refresh(v1::RefreshRequest { config, compare_only }).await)
+    }
+
     /// The records of a job, in chunks.
     pub(crate) async fn report(
         &self,

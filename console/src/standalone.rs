@@ -21,6 +21,8 @@ use crate::service::Service;
 #[derive(Debug)]
 pub(crate) struct Standalone {
     home: Home,
+    address: SocketAddr,
+    token: Token,
     service: Service,
     master: Running,
     others: Vec<Running>,
@@ -46,35 +48,21 @@ impl Running {
 }
 
 impl Standalone {
-    /// Everything that an import needs.
-    pub(crate) async fn start(home: &Home, conf: &SysConf) -> Result<Standalone, Failure> {
-        let mut all = Standalone::master_only(home, conf, false).await?;
-        roles::write_pid(home, Role::Import)?;
-        let token = roles::read_token(home).ok_or_else(|| Failure::new("run/token vanished"))?;
-        let master = roles::read_address(home, Role::Master)
-            .ok_or_else(|| Failure::new("run/master.address vanished"))?;
-        let (listener, tracker) = listen().await?;
-        roles::write_address(home, Role::Tracker, tracker)?;
-        all.others = vec![
-            worker(home, conf, tracker, &token),
-            spawn("tracker", {
-                let (conf, options) =
-                    (conf.clone(), tracker::Options { listener, master, token: token.clone(), alone: true });
-                move |stop| async move { tracker::run(&conf, options, stop).await.map_err(|error| chain(&error)) }
-            }),
-        ];
-        Ok(all)
-    }
-
-    /// Only the master; `dormant` answers from the state and starts nothing.
+    /// Only the master, which moves nothing by itself; `dormant` answers from the state and does not scan either.
     pub(crate) async fn master_only(
         home: &Home,
         conf: &SysConf,
         dormant: bool,
     ) -> Result<Standalone, Failure> {
         let Some(lock) = lock::take_soon(home, Role::Master).await? else {
-            let text = "a service or an import already runs on {home}; look at it with `brigade stat`, end it with `brigade stop`";
-            return Err(Failure::new(text.replace("{home}", &home.root().display().to_string())));
+            let what = match roles::running(home, Role::Import) {
+                Some(pid) => format!("an import (process {pid}) already runs"),
+                None => "a service runs already, which takes jobs with `brigade submit`,".to_owned(),
+            };
+            let home = home.root().display();
+            return Err(Failure::new(format!(
+                "{what} on {home}: look at it with `brigade stat`, end it with `brigade stop`"
+            )));
         };
         let token = roles::make_token(home)?;
         let (listener, address) = listen().await?;
@@ -84,10 +72,29 @@ impl Standalone {
             move |stop| async move { master::run(&conf, options, stop).await.map_err(|error| chain(&error)) }
         });
         let service = Service::at(address, &token)?;
-        let mut all = Standalone { home: home.clone(), service, master, others: Vec::new(), _lock: lock };
+        let home = home.clone();
+        let mut all = Standalone { home, address, token, service, master, others: Vec::new(), _lock: lock };
         all.wait_until_ready().await?;
-        roles::write_address(home, Role::Master, address)?;
+        roles::write_address(&all.home, Role::Master, address)?;
+        if !dormant {
+            roles::write_pid(&all.home, Role::Import)?;
+        }
         Ok(all)
+    }
+
+    /// A tracker and a worker join the master: everything that an import needs.
+    pub(crate) async fn join(&mut self, conf: &SysConf) -> Result<(), Failure> {
+        let (listener, tracker) = listen().await?;
+        roles::write_address(&self.home, Role::Tracker, tracker)?;
+        self.others = vec![
+            worker(&self.home, conf, tracker, &self.token),
+            spawn("tracker", {
+                let (conf, token) = (conf.clone(), self.token.clone());
+                let options = tracker::Options { listener, master: self.address, token, alone: true };
+                move |stop| async move { tracker::run(&conf, options, stop).await.map_err(|error| chain(&error)) }
+            }),
+        ];
+        Ok(())
     }
 
     /// The master answers, or says why it cannot.

@@ -1,8 +1,9 @@
 //! What users do to jobs: submit, pause, resume, retry, limit. Durable before it is answered.
 
 use conf::JobConf;
+use conf::differs::Differences;
 use conf::job::JobKind;
-use proto::v1::{LimitRequest, RetryReply};
+use proto::v1::{LimitRequest, RefreshReply, RetryReply};
 use proto::{JobName, JobState, TaskId, TaskState};
 
 use crate::book::{Job, Live};
@@ -143,6 +144,35 @@ impl Master {
         record.requests_per_s = request.requests_per_s.unwrap_or(record.requests_per_s);
         record.priority = request.priority.unwrap_or(record.priority);
         self.keep_job(&mut book, &request.job, Batch::default(), record)
+    }
+
+    /// What a job file says otherwise than the job that is known; takes over what may change while it lives.
+    pub(crate) fn refresh(&self, wire: &[u8], compare_only: bool) -> Result<RefreshReply, MasterError> {
+        let conf = JobConf::from_wire(wire).map_err(MasterError::BadJob)?;
+        let name = conf.name.as_str();
+        let mut book = self.book();
+        let mut record = book.job(name)?.record.clone();
+        let old = self.conf(name)?;
+        let Differences { renewable, fixed } = old.differences(&conf);
+        if !compare_only && fixed.is_empty() && !renewable.is_empty() {
+            let mut batch = Batch::default();
+            batch.put(&keys::conf(name), &Sealed { bytes: self.seal.seal(name, wire)? });
+            record.revision = self.number(&mut book, &mut batch);
+            // What was set by `limit` stays, unless the file says something new.
+            if old.transfer.bytes_per_s != conf.transfer.bytes_per_s {
+                record.bytes_per_s = conf.transfer.bytes_per_s;
+            }
+            if old.transfer.requests_per_s != conf.transfer.requests_per_s {
+                record.requests_per_s = conf.transfer.requests_per_s;
+            }
+            if old.priority != conf.priority {
+                record.priority = conf.priority;
+            }
+            record.interval_ms = i64::try_from(conf.interval.as_millis()).unwrap_or(i64::MAX);
+            self.keep_job(&mut book, name, batch, record)?;
+            tracing::info!(job = name, keys = ?renewable, "changed");
+        }
+        Ok(RefreshReply { renewable, fixed })
     }
 
     /// The first step of `clean`: from now on nobody works on the job, nothing is taken for it.

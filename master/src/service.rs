@@ -109,6 +109,15 @@ impl Jobs for JobsService {
         if job.is_empty() { Ok(Response::new(v1::JobStat::default())) } else { self.stat_of(&job) }
     }
 
+    async fn refresh(
+        &self,
+        request: Request<v1::RefreshRequest>,
+    ) -> Result<Response<v1::RefreshReply>, Status> {
+        let v1::RefreshRequest { config, compare_only } = request.into_inner();
+        let reply = self.master.blocking(move |master| master.refresh(&config, compare_only)).await?;
+        Ok(Response::new(reply))
+    }
+
     type ReportStream = Streamed<v1::ReportChunk>;
 
     async fn report(

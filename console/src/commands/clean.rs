@@ -11,9 +11,9 @@ use crate::output::Output;
 pub(crate) async fn run(cli: &Cli, job: &str, force: bool, home: &Home, output: &Output) -> Outcome {
     if !cli.no_input {
         let question = format!(
-            "Forget the job {job}: its records, reports and unfinished uploads? What was moved stays. [y/N]"
+            "Forget the job {job}: its records, reports and unfinished uploads? What was moved stays."
         );
-        if output.ask(&question).as_deref() != Some("y") {
+        if !output.agrees(&question).await {
             return Err(Failure::new("nothing was cleaned"));
         }
     }

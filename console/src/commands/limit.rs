@@ -3,6 +3,7 @@
 use conf::Home;
 use conf::units::ByteRate;
 use proto::v1;
+use serde_json::json;
 
 use crate::cli::Limit;
 use crate::exit::{Exit, Failure, Outcome};
@@ -22,16 +23,28 @@ pub(crate) async fn run(args: &Limit, home: &Home, output: &Output) -> Outcome {
         requests_per_s: args.requests,
         priority: args.priority,
     };
-    let stat = Service::connect(home).await?.limit(request).await?;
+    let stat = Service::connect(home).await?.limit(request.clone()).await?;
+    let Some(job) = &args.job else {
+        // The answer knows no job: what was asked for is what holds now.
+        output.text(&format!("the whole cluster: {}", words(request.bytes_per_s, request.requests_per_s)));
+        output.json(&json!({
+            "cluster": { "bytes_per_s": request.bytes_per_s, "requests_per_s": request.requests_per_s },
+        }));
+        return Ok(Exit::Done);
+    };
     let limits = stat.limits.unwrap_or_default();
-    let rate = |n: u64, text: String| if n == 0 { "no limit".to_owned() } else { text };
-    output.text(&format!(
-        "{}: bytes {}, requests {}, priority {}",
-        args.job.as_deref().unwrap_or("the cluster"),
-        rate(limits.bytes_per_s, format!("{}/s", size(limits.bytes_per_s))),
-        rate(limits.requests_per_s, format!("{}/s", limits.requests_per_s)),
-        stat.priority,
-    ));
+    let words = words(Some(limits.bytes_per_s), Some(limits.requests_per_s));
+    output.text(&format!("{job}: {words}, priority {}", stat.priority));
     output.json(&job_stat::document(&stat));
     Ok(Exit::Done)
+}
+
+/// `bytes 50.0 MiB/s, requests no limit`; what is not given is left out.
+fn words(bytes: Option<u64>, requests: Option<u64>) -> String {
+    let rate = |what: &str, n: u64, text: String| {
+        if n == 0 { format!("{what} no limit") } else { format!("{what} {text}/s") }
+    };
+    let bytes = bytes.map(|n| rate("bytes", n, size(n)));
+    let requests = requests.map(|n| rate("requests", n, n.to_string()));
+    bytes.into_iter().chain(requests).collect::<Vec<_>>().join(", ")
 }

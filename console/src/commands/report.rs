@@ -39,8 +39,11 @@ pub(crate) async fn run(args: &Report, home: &Home, output: &Output) -> Outcome 
         }
         None => {
             let mut out = std::io::stdout().lock();
-            copy(&head, &mut records, args.format, &mut out)
-                .map_err(|error| Failure::new(format!("cannot print: {error}")))?;
+            match copy(&head, &mut records, args.format, &mut out) {
+                // Whoever reads has enough, as `head` has.
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+                printed => printed.map_err(|error| Failure::new(format!("cannot print: {error}")))?,
+            }
         }
     }
     Ok(Exit::Done)

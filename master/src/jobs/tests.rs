@@ -282,3 +282,39 @@ fn a_task_is_not_cut_twice() {
     assert!(bench.keeper("jobs").keep(&again).is_err());
     assert_eq!(bench.stat("jobs").scan_objects, 2);
 }
+
+#[test]
+fn fresh_keys_are_taken_over_and_another_job_is_not() {
+    let mut bench = Bench::new();
+    bench.job("jobs", 1, 1);
+    let before = bench.master().conf("jobs").unwrap();
+    let revision = bench.master().book().job("jobs").unwrap().record.revision;
+    let mut fresh = before.clone();
+    fresh.source.secret_key = conf::Secret::Literal("fresh".into());
+    let mut other = fresh.clone();
+    other.destination.bucket = "elsewhere".into();
+    let reply = bench.master().refresh(&other.to_wire(), false).unwrap();
+    assert_eq!(reply.fixed, ["destination.bucket"]);
+    assert_eq!(bench.master().conf("jobs").unwrap(), before, "all or nothing");
+
+    let reply = bench.master().refresh(&fresh.to_wire(), true).unwrap();
+    assert_eq!(reply.renewable, ["source.secret_key"]);
+    assert_eq!(bench.master().conf("jobs").unwrap(), before, "only compared");
+    bench.master().refresh(&fresh.to_wire(), false).unwrap();
+    bench.restart();
+    assert_eq!(bench.master().conf("jobs").unwrap(), fresh);
+    assert!(bench.fetch_one().job_revision > revision, "workers open their ends anew");
+}
+
+#[test]
+fn a_limit_that_was_set_stays_when_the_file_says_nothing_new() {
+    let bench = Bench::new();
+    bench.job("jobs", 1, 1);
+    let limit = LimitRequest { job: "jobs".into(), bytes_per_s: Some(7), ..LimitRequest::default() };
+    bench.master().limit(&limit).unwrap();
+    let mut fresh = bench.master().conf("jobs").unwrap();
+    fresh.transfer.requests_per_s = 9;
+    bench.master().refresh(&fresh.to_wire(), false).unwrap();
+    let limits = bench.master().stat("jobs").unwrap().limits.unwrap();
+    assert_eq!((limits.bytes_per_s, limits.requests_per_s), (7, 9));
+}

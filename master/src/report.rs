@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::Stream;
 use futures::stream;
+use proto::TaskState;
 use proto::v1::report_chunk::Part;
 use proto::v1::{AuditRecord, Outcome, ReportChunk, ReportHead, ReportRecords, ReportTail};
 use tonic::Status;
@@ -97,8 +98,14 @@ impl Report {
         self.at = Some(key);
         self.place = place;
         if task.attempt > 0 {
-            let mut records =
-                audit::last_records(&audit::path(&self.master.folder(&id.job), &id.stem()), task.void)?;
+            let path = audit::path(&self.master.folder(&id.job), &id.stem());
+            let mut records = audit::last_records(&path, task.void)?;
+            let settled = matches!(task.state(), TaskState::Succeeded | TaskState::Failed);
+            // A file that lost what it had must not make a report that looks whole.
+            if settled && records.len() != task.objects as usize {
+                let what = format!("it has the records of {} objects of {}", records.len(), task.objects);
+                return Err(MasterError::Damaged { path, what });
+            }
             records.retain(|record| !self.failed_only || record.outcome() == Outcome::Failed);
             self.records = records.into_iter();
         }

@@ -34,7 +34,7 @@ fn failures(home: &Home) -> Vec<(String, String)> {
 #[test]
 fn s3_to_s3_carries_every_awkward_key_with_headers_and_metadata() {
     let (a, b) = (server(Dialect::S3), server(Dialect::S3));
-    let (from, to) = (Side::s3(&a.endpoint(), "bucket", ""), Side::s3(&b.endpoint(), "bucket", ""));
+    let (from, to) = (Side::s3(&a.endpoint(), "bucket", ""), Side::s3(&b.endpoint(), "bucket", "pre/fix "));
     from.seed("awkward");
     let home = Home::new();
     home.job(&from, &to, "");

@@ -244,6 +244,9 @@ async fn the_report_has_the_last_record_of_each_object_and_adds_up() {
     assert_eq!(stat.objects_succeeded + stat.objects_failed, stat.scan_objects);
     assert!(matches!(all.last(), Some(Part::Tail(tail)) if tail.records == 6));
     assert_eq!(records(&read(true).await.unwrap()), [(2, 2, 3)]);
+    // Without one of the files there is no report, rather than one that looks whole.
+    std::fs::remove_file(crate::audit::path(&bench.master().home.job("jobs"), "r1-000001")).unwrap();
+    assert_eq!(read(false).await.unwrap_err().code(), tonic::Code::DataLoss);
 }
 
 #[test]

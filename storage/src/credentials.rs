@@ -1,10 +1,12 @@
 //! Where keys come from: the job file, or the provider's own chain (environment, profile, instance role).
 //! Keys from files and chains are read again before they expire.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
 use conf::{Endpoint, Secret};
+use http::Uri;
 use reqsign_core::time::Timestamp;
 use reqsign_core::{Context, Error, FileRead, HttpSend, OsEnv, ProvideCredential, Result};
 
@@ -13,6 +15,8 @@ use crate::payload::Payload;
 
 /// Files with keys are read again this often.
 const FILE_LIFE: Duration = Duration::from_secs(300);
+/// It is near, or there is none.
+const METADATA_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a signer needs, whatever the provider.
 pub(crate) trait FromKeys: Sized + Send + Sync + Unpin + 'static {
@@ -73,8 +77,8 @@ impl<C: FromKeys + std::fmt::Debug> ProvideCredential for Given<C> {
 }
 
 /// What credential chains may use of this host: environment, files, and the metadata service.
-pub(crate) fn context(http: Http) -> Context {
-    Context::new().with_env(OsEnv).with_file_read(Files).with_http_send(Metadata(http))
+pub(crate) fn context() -> Context {
+    Context::new().with_env(OsEnv).with_file_read(Files).with_http_send(Metadata::default())
 }
 
 #[derive(Debug)]
@@ -86,17 +90,27 @@ impl FileRead for Files {
     }
 }
 
-#[derive(Debug)]
-struct Metadata(Http);
+/// Made when it is needed: most jobs name their keys.
+#[derive(Debug, Default)]
+struct Metadata(OnceLock<std::result::Result<Http, String>>);
+
+impl Metadata {
+    /// Not the endpoint's client: its proxy and its CA file have nothing to do with the metadata service.
+    fn client(&self) -> &std::result::Result<Http, String> {
+        let open = |target| Http::new(&Uri::from_static(target), None, "", METADATA_PATIENCE);
+        // A host without CA certificates can still ask its metadata service.
+        self.0.get_or_init(|| open("https://metadata/").or_else(|_| open("http://metadata/")))
+    }
+}
 
 impl HttpSend for Metadata {
     async fn http_send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>> {
         let failed = |text: String| Error::unexpected(format!("the metadata service: {text}"));
+        let http = self.client().as_ref().map_err(|why| failed(why.clone()))?;
         let (parts, body) = request.into_parts();
-        let answer =
-            self.0.send(parts, Payload::new(vec![body]), 1).await.map_err(|failure| failed(failure.text))?;
-        let (parts, body) = answer.into_parts();
-        let body = self.0.collect(body, 1 << 20).await.map_err(|failure| failed(failure.text))?;
+        let sent = http.send(parts, Payload::new(vec![body]), 1).await;
+        let (parts, body) = sent.map_err(|failure| failed(failure.text))?.into_parts();
+        let body = http.collect(body, 1 << 20).await.map_err(|failure| failed(failure.text))?;
         Ok(http::Response::from_parts(parts, body))
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Dialect {
     pub(crate) metadata_underscore: bool,
     /// What is wrong with a key, if anything.
     pub(crate) name_rule: fn(&ObjectKey) -> Result<(), String>,
+    /// The same for keys below a prefix, where the begin is the prefix's.
+    pub(crate) name_rule_below: fn(&ObjectKey) -> Result<(), String>,
     pub(crate) single_put: u64,
     pub(crate) part_min: u64,
     pub(crate) part_max: u64,
@@ -60,7 +62,7 @@ pub(crate) enum Sum {
 
 impl Dialect {
     /// What its destinations can hold.
-    pub(crate) fn limits(&self, crc: bool, etag_is_md5: bool) -> Limits {
+    pub(crate) fn limits(&self, crc: bool, etag_is_md5: bool, below: bool) -> Limits {
         Limits {
             crc: crc.then(|| self.sum.algorithm()),
             etag_is_md5,
@@ -69,7 +71,7 @@ impl Dialect {
             part_min: self.part_min,
             part_max: self.part_max,
             parts: 10_000,
-            name: self.name_rule,
+            name: if below { self.name_rule_below } else { self.name_rule },
         }
     }
 
@@ -90,11 +92,21 @@ impl Sum {
     }
 }
 
+fn text_up_to(key: &ObjectKey, most: usize) -> Result<(), String> {
+    match key.to_str() {
+        None => Err("the key is not UTF-8".into()),
+        Some(text) if text.len() > most => Err(format!("the key is longer than {most} bytes")),
+        Some(_) => Ok(()),
+    }
+}
+
 /// Codes that all services of the family share (Amazon S3 API reference, "Error responses"; OSS, "Error codes").
 const SHARED_CODES: &[(&str, ErrorKind)] = &[
     ("NoSuchKey", ErrorKind::NotFound),
     ("NoSuchBucket", ErrorKind::BucketNotFound),
     ("NoSuchUpload", ErrorKind::UploadNotFound),
+    // "The specified bucket is not valid."
+    ("InvalidBucketName", ErrorKind::BucketNotFound),
     ("AccessDenied", ErrorKind::AccessDenied),
     ("AllAccessDisabled", ErrorKind::AccessDenied),
     ("AccountProblem", ErrorKind::AccessDenied),

@@ -223,3 +223,6 @@ impl Body for Sending {
         SizeHint::with_exact(self.left)
     }
 }
+
+#[cfg(test)]
+mod tests;

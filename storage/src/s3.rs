@@ -53,6 +53,8 @@ pub(crate) struct Client {
     part_sums_off: AtomicBool,
     /// Whether the service encodes the keys of a listing as it says: 0 nobody asked, else what `list` found.
     encoding: AtomicU8,
+    /// The keys were good once.
+    accepted: AtomicBool,
     /// The service does not have list version 2.
     list_v1: AtomicBool,
     with_sums: Limits,
@@ -77,9 +79,10 @@ impl S3Store {
             Http::new(&uri, endpoint.ca_file.as_deref(), &endpoint.proxy, context.timeout).map_err(bad)?;
         // With keys of a key service the ETag is no MD5 (S3 API reference, "Object").
         let plain = !endpoint.server_side_encryption.to_ascii_lowercase().contains("kms");
+        let below = !endpoint.prefix.is_empty();
         Ok(S3Store(Arc::new(Client {
             dialect,
-            signing: Signing::new(endpoint, dialect, http.clone()),
+            signing: Signing::new(endpoint, dialect),
             endpoint: endpoint.clone(),
             scheme,
             authority,
@@ -88,10 +91,11 @@ impl S3Store {
             meter: context.meter.clone(),
             sums_off: AtomicBool::new(false),
             part_sums_off: AtomicBool::new(false),
+            accepted: AtomicBool::new(false),
             encoding: AtomicU8::new(0),
             list_v1: AtomicBool::new(false),
-            with_sums: dialect.limits(true, plain),
-            without_sums: dialect.limits(false, plain),
+            with_sums: dialect.limits(true, plain, below),
+            without_sums: dialect.limits(false, plain, below),
         })))
     }
 

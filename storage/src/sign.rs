@@ -2,13 +2,12 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use conf::Endpoint;
+use conf::{Endpoint, Secret};
 use http::request::Parts;
 use reqsign_core::{Context, Signer};
 
 use crate::credentials::{self, Given};
 use crate::dialect::{Dialect, Scheme};
-use crate::http::Http;
 
 type Aws = Signer<reqsign_aws_v4::Credential>;
 type Oss = Signer<reqsign_aliyun_oss::Credential>;
@@ -30,8 +29,8 @@ enum Kind {
 }
 
 impl Signing {
-    pub(crate) fn new(endpoint: &Endpoint, dialect: &Dialect, http: Http) -> Self {
-        let context = credentials::context(http);
+    pub(crate) fn new(endpoint: &Endpoint, dialect: &Dialect) -> Self {
+        let context = credentials::context();
         let signer = RwLock::new(make(endpoint, dialect.scheme, &context));
         Signing { endpoint: endpoint.clone(), scheme: dialect.scheme, context, signer }
     }
@@ -44,7 +43,23 @@ impl Signing {
             Kind::Aws(signer) => signer.sign(parts, None).await,
             Kind::Oss(signer) => signer.sign(parts, None).await,
         };
-        signed.map_err(|error| format!("the request cannot be signed: {}", crate::error::chain(&error)))
+        signed.map_err(|error| {
+            let why = crate::error::chain(&error);
+            if Given::<()>::of(&self.endpoint).is_some() {
+                return format!("the request cannot be signed: {why}");
+            }
+            format!(
+                "no keys are set, and the environment, the profile and the instance role gave none ({why}): \
+                 set access_key and secret_key, or anonymous = true for a public bucket"
+            )
+        })
+    }
+
+    /// Loading the keys again may give others.
+    pub(crate) fn renewable(&self) -> bool {
+        let Endpoint { access_key, secret_key, session_token, .. } = &self.endpoint;
+        let from_file = [access_key, secret_key, session_token].iter().any(|s| matches!(s, Secret::File(_)));
+        !self.endpoint.anonymous && (from_file || Given::<()>::of(&self.endpoint).is_none())
     }
 
     /// Forgets the keys that are cached: the next request reads them where they come from.

@@ -19,6 +19,7 @@ pub(crate) static OSS: Dialect = Dialect {
     metadata_most: 8192,
     metadata_underscore: false,
     name_rule,
+    name_rule_below: |key| super::text_up_to(key, 1023),
     single_put: 5 << 30,
     part_min: 100 << 10,
     part_max: 5 << 30,
@@ -47,14 +48,9 @@ pub(crate) static OSS: Dialect = Dialect {
 
 /// 1 to 1,023 bytes of UTF-8, not beginning with `/` or `\` ("Object naming conventions").
 fn name_rule(key: &ObjectKey) -> Result<(), String> {
-    let bytes = key.as_bytes();
-    match (bytes.len(), key.to_str()) {
-        (0, _) => Err("the key is empty".into()),
-        (1024.., _) => Err("the key is longer than 1,023 bytes".into()),
-        (_, None) => Err("the key is not UTF-8".into()),
-        _ if bytes.starts_with(b"/") || bytes.starts_with(b"\\") => {
-            Err("OSS does not allow keys that begin with / or \\".into())
-        }
-        _ => Ok(()),
+    match key.as_bytes().first() {
+        None => Err("the key is empty".into()),
+        Some(b'/' | b'\\') => Err("OSS does not allow keys that begin with / or \\".into()),
+        Some(_) => super::text_up_to(key, 1023),
     }
 }

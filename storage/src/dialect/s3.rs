@@ -18,6 +18,7 @@ pub(crate) static S3: Dialect = Dialect {
     metadata_most: 2048,
     metadata_underscore: true,
     name_rule,
+    name_rule_below: |key| super::text_up_to(key, 1024),
     single_put: 5 << 30,
     part_min: 5 << 20,
     part_max: 5 << 30,
@@ -34,10 +35,8 @@ pub(crate) static S3: Dialect = Dialect {
 
 /// 1 to 1,024 bytes of UTF-8 ("Naming Amazon S3 objects").
 fn name_rule(key: &ObjectKey) -> Result<(), String> {
-    match (key.as_bytes().len(), key.to_str()) {
-        (0, _) => Err("the key is empty".into()),
-        (1025.., _) => Err("the key is longer than 1,024 bytes".into()),
-        (_, None) => Err("the key is not UTF-8".into()),
-        _ => Ok(()),
+    match key.as_bytes().len() {
+        0 => Err("the key is empty".into()),
+        _ => super::text_up_to(key, 1024),
     }
 }

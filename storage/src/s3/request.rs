@@ -1,5 +1,7 @@
 //! One request: built, signed, sent, and its answer told from a failure.
 
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, USER_AGENT};
 use http::request::Parts;
@@ -71,14 +73,32 @@ impl<'a> Call<'a> {
 }
 
 impl Client {
-    /// Sends; an answer that is no success becomes an error. Keys that ran out are loaded anew once.
+    /// Sends; an answer that is no success becomes an error. Keys that ran out, or were replaced, are loaded
+    /// anew once.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Response<Incoming>> {
         match self.send_once(call).await {
-            Err(error) if error.kind() == ErrorKind::CredentialsExpired => {
+            Err(error) if self.signing.renewable() && self.are_stale(&error) => {
                 self.signing.reload();
                 self.send_once(call).await
             }
+            Ok(answer) => {
+                if !self.accepted.load(Ordering::Relaxed) {
+                    self.accepted.store(true, Ordering::Relaxed);
+                }
+                Ok(answer)
+            }
             other => other,
+        }
+    }
+
+    /// The keys were good, and are not any more.
+    fn are_stale(&self, error: &Error) -> bool {
+        let replaced =
+            || matches!(error.code(), "InvalidAccessKeyId" | "InvalidToken" | "InvalidSecurityToken");
+        match error.kind() {
+            ErrorKind::CredentialsExpired => true,
+            ErrorKind::BadCredentials => self.accepted.load(Ordering::Relaxed) && replaced(),
+            _ => false,
         }
     }
 
@@ -95,7 +115,9 @@ impl Client {
         let mut parts = self.unsigned(call)?;
         let signed = self.signing.sign(&mut parts).await;
         signed.map_err(|why| call.error(ErrorKind::BadCredentials, why))?;
-        parts.uri = self.wire_uri(call)?;
+        if self.dialect.scheme == Scheme::Oss && self.path_style {
+            parts.uri = self.wire_uri(call)?;
+        }
         // Not signed: proxies may add to them.
         parts
             .headers

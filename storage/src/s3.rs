@@ -53,6 +53,9 @@ pub(crate) struct Client {
     part_sums_off: AtomicBool,
     /// Whether the service encodes the keys of a listing as it says: 0 nobody asked, else what `list` found.
     encoding: AtomicU8,
+    /// A checksum was given back: answers without one are exceptions (directory markers of SeaweedFS).
+    sums_seen: AtomicBool,
+    part_sums_seen: AtomicBool,
     /// The keys were good once.
     accepted: AtomicBool,
     /// The service does not have list version 2.
@@ -91,6 +94,8 @@ impl S3Store {
             meter: context.meter.clone(),
             sums_off: AtomicBool::new(false),
             part_sums_off: AtomicBool::new(false),
+            sums_seen: AtomicBool::new(false),
+            part_sums_seen: AtomicBool::new(false),
             accepted: AtomicBool::new(false),
             encoding: AtomicU8::new(0),
             list_v1: AtomicBool::new(false),
@@ -131,9 +136,22 @@ impl Client {
         self.dialect.sum == Sum::Ecma || !self.part_sums_off.load(Ordering::Relaxed)
     }
 
-    /// From now on without checksum headers: ETags have to prove.
-    fn forget(&self, sums: &AtomicBool, of: &str) {
-        if self.dialect.sum == Sum::Nvme && !sums.swap(true, Ordering::Relaxed) {
+    /// What a service did with the checksum of a whole object. Without a single one that was given back, the
+    /// next ones are not sent any more: ETags have to prove.
+    fn learn_sums(&self, given_back: bool) {
+        self.learn(&self.sums_seen, &self.sums_off, given_back, "objects");
+    }
+
+    fn learn_part_sums(&self, given_back: bool) {
+        self.learn(&self.part_sums_seen, &self.part_sums_off, given_back, "parts");
+    }
+
+    fn learn(&self, seen: &AtomicBool, off: &AtomicBool, given_back: bool, of: &str) {
+        if given_back {
+            if !seen.load(Ordering::Relaxed) {
+                seen.store(true, Ordering::Relaxed);
+            }
+        } else if !seen.load(Ordering::Relaxed) && !off.swap(true, Ordering::Relaxed) {
             let endpoint = &self.endpoint.endpoint;
             tracing::info!(endpoint, "the service keeps no CRC-64 of {of}: ETags are compared instead");
         }

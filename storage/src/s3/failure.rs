@@ -82,10 +82,22 @@ fn mend(kind: ErrorKind, status: u16, said: &xml::Refusal, call: &Call<'_>) -> E
         ErrorKind::Refused if call.op == Op::Get && (status == 416 || said.code == "InvalidRange") => {
             ErrorKind::PreconditionFailed
         }
+        // Services over a file system (rclone, SeaweedFS) refuse such keys so.
+        ErrorKind::Refused
+            if matches!(&*said.code, "InvalidRequest" | "InvalidArgument")
+                && call.key.is_some_and(|key| has_odd_segment(key.as_bytes())) =>
+        {
+            ErrorKind::InvalidName
+        }
         // Some services answer a listing of a missing bucket with NoSuchKey.
         ErrorKind::NotFound if call.op == Op::List => ErrorKind::BucketNotFound,
         kind => kind,
     }
+}
+
+/// An empty segment, or one of dots, which is no file's name.
+fn has_odd_segment(key: &[u8]) -> bool {
+    key.split(|byte| *byte == b'/').any(|segment| matches!(segment, b"" | b"." | b".."))
 }
 
 fn of_status(status: StatusCode, op: Op) -> ErrorKind {

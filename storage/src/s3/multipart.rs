@@ -25,7 +25,7 @@ impl Client {
         match self.begin_with(key, options, sums).await {
             Err(error) if sums && refuses_sums(self, &error) => {
                 let begun = self.begin_with(key, options, false).await?;
-                self.forget(&self.part_sums_off, "parts");
+                self.learn_part_sums(false);
                 Ok(begun)
             }
             other => other,
@@ -92,8 +92,8 @@ impl Client {
             Sum::Ecma => header(&answer, "x-oss-hash-crc64ecma").parse().ok(),
             Sum::Nvme => headers::nvme_value(&header(&answer, "x-amz-checksum-crc64nvme")),
         };
-        if sums && crc.is_none() && self.dialect.sum == Sum::Nvme {
-            self.forget(&self.part_sums_off, "parts");
+        if sums && self.dialect.sum == Sum::Nvme {
+            self.learn_part_sums(crc.is_some());
         }
         if let Some(stated) = crc {
             self.same_crc(&call, stated)?;

@@ -72,7 +72,7 @@ impl Client {
         match self.put_with(key, options, payload, sums).await {
             Err(error) if sums && refuses_sums(self, &error) => {
                 let written = self.put_with(key, options, payload, false).await?;
-                self.forget(&self.sums_off, "objects");
+                self.learn_sums(false);
                 Ok(written)
             }
             other => other,
@@ -93,8 +93,8 @@ impl Client {
         self.meter.bytes_written(payload.len());
         let etag = headers::etag(&answer);
         let stated = headers::stated(self.dialect, &answer, etag.as_deref());
-        if sums && self.dialect.sum == Sum::Nvme && stated.crc64nvme.is_none() {
-            self.forget(&self.sums_off, "objects");
+        if sums && self.dialect.sum == Sum::Nvme {
+            self.learn_sums(stated.crc64nvme.is_some());
         }
         Ok(Written { etag, stated, not_carried })
     }

@@ -22,36 +22,10 @@ const BATCH: usize = 1000;
 #[async_trait]
 impl Upkeep for S3Store {
     async fn uploads(&self) -> Result<Vec<UploadRef>> {
-        let client = self.client();
-        let mut found = Vec::new();
-        let mut mark: Option<(String, String)> = None;
-        loop {
-            let mut call =
-                Call::new(Op::ListUploads, RequestKind::List, Method::GET, None).query("uploads", "");
-            call = call.query("encoding-type", "url");
-            if !client.endpoint.prefix.is_empty() {
-                call = call.query("prefix", client.endpoint.prefix.clone());
-            }
-            if let Some((key, id)) = &mark {
-                call = call.query("key-marker", key.clone()).query("upload-id-marker", id.clone());
-            }
-            let (_, body) = client.send_for_xml(&call).await?;
-            let page: xml::Uploads = xml::parse(&body).map_err(|why| call.error(ErrorKind::Protocol, why))?;
-            for upload in &page.upload {
-                let full = list::decode(&upload.key, &page.encoding_type);
-                let Some(key) = full.strip_prefix(client.endpoint.prefix.as_bytes()) else { continue };
-                found.push(UploadRef { key: ObjectKey::new(key.to_vec()), id: upload.upload_id.clone() });
-            }
-            let key = String::from_utf8_lossy(&list::decode(&page.next_key_marker, &page.encoding_type))
-                .into_owned();
-            let next = Some((key, page.next_upload_id_marker));
-            if !page.is_truncated {
-                return Ok(found);
-            }
-            if next == mark {
-                return Err(call.error(ErrorKind::Protocol, "the list of uploads stands still"));
-            }
-            mark = next;
+        // Plain first: SeaweedFS says of this list that it is encoded, and it is not.
+        match self.uploads_as(false).await {
+            Err(error) if error.kind() == ErrorKind::Protocol => self.uploads_as(true).await,
+            other => other,
         }
     }
 
@@ -89,8 +63,18 @@ impl Upkeep for S3Store {
     }
 
     async fn delete(&self, keys: &[ObjectKey]) -> Result<()> {
-        for batch in keys.chunks(BATCH) {
+        // What XML cannot hold goes one by one.
+        let in_xml = |key: &&ObjectKey| {
+            let control = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r');
+            !key.to_str().unwrap_or_default().contains(control)
+        };
+        let (many, single): (Vec<&ObjectKey>, Vec<&ObjectKey>) = keys.iter().partition(in_xml);
+        for batch in many.chunks(BATCH) {
             self.delete_batch(batch).await?;
+        }
+        for key in single {
+            let call = Call::new(Op::Delete, RequestKind::Delete, Method::DELETE, Some(key));
+            self.client().send_for_headers(&call).await?;
         }
         Ok(())
     }
@@ -101,6 +85,42 @@ impl Upkeep for S3Store {
 }
 
 impl S3Store {
+    async fn uploads_as(&self, encoded: bool) -> Result<Vec<UploadRef>> {
+        let client = self.client();
+        let mut found = Vec::new();
+        let mut mark: Option<(String, String)> = None;
+        loop {
+            let mut call =
+                Call::new(Op::ListUploads, RequestKind::List, Method::GET, None).query("uploads", "");
+            if encoded {
+                call = call.query("encoding-type", "url");
+            }
+            if !client.endpoint.prefix.is_empty() {
+                call = call.query("prefix", client.endpoint.prefix.clone());
+            }
+            if let Some((key, id)) = &mark {
+                call = call.query("key-marker", key.clone()).query("upload-id-marker", id.clone());
+            }
+            let (_, body) = client.send_for_xml(&call).await?;
+            let page: xml::Uploads = xml::parse(&body).map_err(|why| call.error(ErrorKind::Protocol, why))?;
+            for upload in &page.upload {
+                let full = list::decode(&upload.key, &page.encoding_type);
+                let Some(key) = full.strip_prefix(client.endpoint.prefix.as_bytes()) else { continue };
+                found.push(UploadRef { key: ObjectKey::new(key.to_vec()), id: upload.upload_id.clone() });
+            }
+            let key = String::from_utf8_lossy(&list::decode(&page.next_key_marker, &page.encoding_type))
+                .into_owned();
+            let next = Some((key, page.next_upload_id_marker));
+            if !page.is_truncated {
+                return Ok(found);
+            }
+            if next == mark {
+                return Err(call.error(ErrorKind::Protocol, "the list of uploads stands still"));
+            }
+            mark = next;
+        }
+    }
+
     fn copy_call<'a>(&self, mut call: Call<'a>, from: &CopyFrom) -> Call<'a> {
         let prefix = self.client().dialect.prefix;
         let mut source = format!("/{}/", from.bucket);
@@ -127,14 +147,14 @@ impl S3Store {
         }
     }
 
-    async fn delete_batch(&self, keys: &[ObjectKey]) -> Result<()> {
+    async fn delete_batch(&self, keys: &[&ObjectKey]) -> Result<()> {
         let client = self.client();
         let text = |key: &ObjectKey| {
             let why = "the key is not UTF-8";
             String::from_utf8(client.full_key(key))
                 .map_err(|_| Error::new(ErrorKind::InvalidName, Op::Delete, why).on(key))
         };
-        let full = keys.iter().map(text).collect::<Result<Vec<String>>>()?;
+        let full = keys.iter().copied().map(text).collect::<Result<Vec<String>>>()?;
         let payload = Payload::new(vec![xml::deletion(full.iter().map(String::as_str)).into()]);
         let call = Call::new(Op::Delete, RequestKind::Delete, Method::POST, None)
             .query("delete", "")

@@ -70,7 +70,7 @@ pub(super) struct Parts {
 }
 
 impl Document for Parts {
-    const ROOTS: &'static [&'static str] = &["ListPartsResult"];
+    const ROOTS: &'static [&'static str] = &["ListPartsResult", "ListPartsResponse"];
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -147,10 +147,15 @@ pub(crate) fn named(causes: &[v1::CauseCount]) -> String {
     shown.map(|cause| format!("{} {}", cause.cause, count(cause.objects))).collect::<Vec<_>>().join(", ")
 }
 
-fn requests(counts: &[v1::RequestCount]) -> String {
-    let shown =
-        counts.iter().map(|count| format!("{} {} {}", count.side, count.kind, self::count(count.count)));
-    shown.collect::<Vec<_>>().join(", ")
+/// `source: get 3,000, list 7; destination: put 3,000`.
+pub(crate) fn requests(counts: &[v1::RequestCount]) -> String {
+    let side = |side: &str| {
+        let of_side = counts.iter().filter(|count| count.side == side && count.count > 0);
+        let shown: Vec<String> =
+            of_side.map(|count| format!("{} {}", count.kind, self::count(count.count))).collect();
+        (!shown.is_empty()).then(|| format!("{side}: {}", shown.join(", ")))
+    };
+    [side("source"), side("destination")].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// 12,345
@@ -216,6 +221,19 @@ mod tests {
                 && document["finished_at"].is_null()
                 && document["objects"]["total"].is_null()
         );
+    }
+
+    #[test]
+    fn requests_are_shown_by_side() {
+        let one = |side: &str, kind: &str, count| v1::RequestCount {
+            side: side.into(),
+            kind: kind.into(),
+            count,
+            ..v1::RequestCount::default()
+        };
+        let counts = [one("destination", "put", 3000), one("source", "get", 3000), one("source", "list", 7)];
+        assert_eq!(requests(&counts), "source: get 3,000, list 7; destination: put 3,000");
+        assert_eq!(requests(&[]), "");
     }
 
     #[test]

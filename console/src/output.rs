@@ -29,7 +29,7 @@ impl Output {
     /// The result, for people. Nothing in JSON mode.
     pub(crate) fn text(&self, text: &str) {
         if !self.is_json() {
-            let _ = writeln!(std::io::stdout(), "{text}");
+            let _ = writeln!(std::io::stdout(), "{}", printable(text));
         }
     }
 
@@ -48,7 +48,7 @@ impl Output {
 
     /// What a person should know on the way: to standard error.
     pub(crate) fn note(&self, text: &str) {
-        let _ = writeln!(std::io::stderr(), "{text}");
+        let _ = writeln!(std::io::stderr(), "{}", printable(text));
     }
 
     /// May a live display be drawn?
@@ -87,8 +87,32 @@ impl Output {
     }
 }
 
+/// What a bucket or a service says must not command a terminal: control characters are shown as `\u{1b}`.
+pub(crate) fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => shown.push(c),
+            c if c.is_control() => shown.extend(c.escape_unicode()),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
 /// Help and version are answers; anything else is a usage error.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     let _ = error.print();
     if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn nothing_that_a_service_says_commands_the_terminal() {
+        assert_eq!(printable("a\u{1b}[31m\rb\u{9b}c\u{7f}"), "a\\u{1b}[31m\\u{d}b\\u{9b}c\\u{7f}");
+        assert_eq!(printable("größe\n  数据 😀"), "größe\n  数据 😀");
+    }
 }

@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use proto::v1;
 
 use crate::job_stat::{count, named, rate, size};
-use crate::output::Output;
+use crate::output::{Output, printable};
 
 /// Between two plain lines.
 pub(crate) const EVERY: Duration = Duration::from_secs(10);
@@ -39,7 +39,7 @@ impl Progress {
             bar.set_position(
                 stat.bytes_succeeded + stat.bytes_skipped + stat.bytes_failed + stat.bytes_in_flight,
             );
-            bar.set_message(line);
+            bar.set_message(printable(&line));
         } else if self.last.elapsed() >= EVERY {
             self.last = Instant::now();
             self.output.note(&line);

@@ -71,8 +71,15 @@ pub(crate) fn json_line(round: u32, task: u32, record: &AuditRecord) -> String {
     let fields = COLUMNS.iter().zip(values(round, task, record));
     let object: serde_json::Map<String, Value> =
         fields.map(|(name, value)| ((*name).to_owned(), value)).collect();
-    let mut line = Value::Object(object).to_string();
-    line = line.replace('\u{7f}', "\\u007f");
+    let text = Value::Object(object).to_string();
+    let mut line = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        match c {
+            // serde_json escapes the others.
+            '\u{7f}'..='\u{9f}' => line.push_str(&format!("\\u{:04x}", c as u32)),
+            c => line.push(c),
+        }
+    }
     line.push('\n');
     line
 }
@@ -102,6 +109,7 @@ mod tests {
         AuditRecord {
             key: b"a\"b\n\x1b[31m,=1".to_vec(),
             text: "=cmd()\r\n".into(),
+            note: "\u{9b}31m\u{7f}".into(),
             ..AuditRecord::default()
         }
     }
@@ -112,6 +120,11 @@ mod tests {
         assert_eq!(json.matches('\n').count(), 1);
         let back: Value = serde_json::from_str(&json).unwrap();
         assert_eq!(back["key"], "a\"b\n\u{1b}[31m,=1");
+        assert_eq!(back["note"], "\u{9b}31m\u{7f}");
+        assert!(
+            !json.trim_end().contains(char::is_control)
+                && !csv_line(1, 2, &hostile()).trim_end().contains(char::is_control)
+        );
         let csv = csv_line(1, 2, &hostile());
         assert_eq!(csv.matches('\n').count(), 1);
         assert!(csv.contains("\"a\"\"b%0A%1B[31m,=1\""), "{csv}");

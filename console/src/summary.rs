@@ -2,7 +2,7 @@
 
 use proto::v1;
 
-use crate::job_stat::{count, duration, named, size};
+use crate::job_stat::{count, duration, named, requests, size};
 
 /// For people: what moved, what proved it, what failed and why, and where to read on.
 pub(crate) fn text(stat: &v1::JobStat, report: Option<&str>) -> String {
@@ -45,6 +45,7 @@ pub(crate) fn text(stat: &v1::JobStat, report: Option<&str>) -> String {
             format!("{}{rate}", if seconds < 10.0 { format!("{seconds:.1}s") } else { duration(seconds) }),
         );
     }
+    line("requests", requests(&stat.requests));
     line("reason", stat.reason.clone());
     for warning in &stat.warnings {
         line("warning", warning.clone());
@@ -59,8 +60,39 @@ pub(crate) fn text(stat: &v1::JobStat, report: Option<&str>) -> String {
 /// `crc64ecma 1,000; the source's own checksum agreed for 990`. What only has its length compared is said.
 fn proofs(stat: &v1::JobStat) -> String {
     let mut text = named(&stat.proofs);
+    if stat.proofs.iter().any(|proof| proof.cause == "size" && proof.objects > 0) {
+        text.push_str(" (size: no checksum was to be had, only the length was compared)");
+    }
     if stat.source_proved > 0 {
         text.push_str(&format!("; the source's own checksum agreed for {}", count(stat.source_proved)));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_has_its_length_compared_is_said() {
+        let proof = |name: &str, objects| v1::CauseCount { cause: name.into(), objects, bytes: 0 };
+        let mut stat = v1::JobStat { proofs: vec![proof("crc64ecma", 2)], ..v1::JobStat::default() };
+        assert!(!text(&stat, None).contains("only the length"));
+        stat.proofs.push(proof("size", 1));
+        assert!(text(&stat, None).contains("only the length"));
+    }
+
+    #[test]
+    fn failures_are_named_by_cause_with_the_place_to_read_on() {
+        let stat = v1::JobStat {
+            objects_failed: 3,
+            failures: vec![v1::CauseCount { cause: "ACCESS_DENIED".into(), objects: 3, bytes: 9 }],
+            folder: "/home/x/master/jobs/j".into(),
+            ..v1::JobStat::default()
+        };
+        let text = text(&stat, Some("/r.jsonl"));
+        for word in ["3 (ACCESS_DENIED 3)", "/home/x/master/jobs/j/failed_tasks/", "/r.jsonl"] {
+            assert!(text.contains(word), "{text}");
+        }
+    }
 }

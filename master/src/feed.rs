@@ -196,6 +196,9 @@ impl Master {
         let mut held = desk.hold();
         // Nobody can take the task away while the desk is held; somebody may have before.
         self.book().desk(&task)?;
+        if let (Some(worker), Ok(job)) = (&settlement.stat, self.book().job_mut(&task.job)) {
+            job.rates.settled(&task.job, worker);
+        }
         let reason = &settlement.reason;
         match settlement.result() {
             Ending::Finished => match self.finish(&desk, &mut held) {

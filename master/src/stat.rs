@@ -26,12 +26,19 @@ const WAITS: [&str; 5] = ["source", "destination", "limit", "throttling", "memor
 pub(crate) struct Rates {
     samples: VecDeque<Sample>,
     /// What each worker said last; of those that are gone as well, so that no sum falls back.
-    workers: HashMap<String, JobActivity>,
+    workers: HashMap<String, Said>,
     /// Of the last pulse.
     in_flight_bytes: u64,
     in_flight: u64,
     concurrency: u64,
     cpu: f64,
+}
+
+/// The figures of a worker, and when it took them.
+#[derive(Debug, Default)]
+struct Said {
+    at_ms: i64,
+    activity: JobActivity,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +59,7 @@ impl Rates {
                 self.in_flight += activity.in_flight_objects;
                 self.concurrency += activity.concurrency;
                 self.cpu = self.cpu.max(worker.cpu_share);
-                self.workers.insert(worker.worker.clone(), activity.clone());
+                self.said(worker, activity);
             }
         }
         let sample = Sample { at: now, bytes: self.bytes(), objects, waits: self.waits() };
@@ -62,13 +69,32 @@ impl Rates {
         }
     }
 
+    /// What a worker had done for this job when it settled a task of it.
+    pub(crate) fn settled(&mut self, job: &str, worker: &WorkerStat) {
+        for activity in worker.activity.iter().filter(|activity| activity.job == job) {
+            self.said(worker, activity);
+        }
+    }
+
+    /// Pulses are behind settlements: what is older than what is known does not count.
+    fn said(&mut self, worker: &WorkerStat, activity: &JobActivity) {
+        let known = self.workers.entry(worker.worker.clone()).or_default();
+        if worker.last_seen_ms >= known.at_ms {
+            *known = Said { at_ms: worker.last_seen_ms, activity: activity.clone() };
+        }
+    }
+
+    fn activities(&self) -> impl Iterator<Item = &JobActivity> {
+        self.workers.values().map(|said| &said.activity)
+    }
+
     fn bytes(&self) -> u64 {
-        self.workers.values().map(|activity| activity.bytes_written.max(activity.bytes_read)).sum()
+        self.activities().map(|activity| activity.bytes_written.max(activity.bytes_read)).sum()
     }
 
     fn waits(&self) -> [u64; 5] {
         let mut sum = [0; 5];
-        for a in self.workers.values() {
+        for a in self.activities() {
             let each = [
                 a.wait_source_us,
                 a.wait_destination_us,
@@ -113,7 +139,7 @@ impl Rates {
 
     fn requests(&self) -> Requests {
         let mut sum = Requests::default();
-        for request in self.workers.values().flat_map(|activity| &activity.requests) {
+        for request in self.activities().flat_map(|activity| &activity.requests) {
             sum.add(request);
         }
         sum
@@ -318,5 +344,18 @@ mod tests {
         let counts: Vec<u64> = rates.requests().0.values().map(|line| line.count).collect();
         assert_eq!(counts, [10]);
         assert_eq!(rates.waited_for(), "destination");
+    }
+
+    #[tokio::test]
+    async fn what_a_settlement_says_is_not_taken_back_by_an_older_pulse() {
+        let mut rates = Rates::default();
+        let at = |ms, puts| WorkerStat { last_seen_ms: ms, ..worker("w/1", 0, puts, 0) };
+        rates.settled("jobs", &at(2, 7));
+        rates.settled("other", &at(2, 9));
+        rates.pulse("jobs", &[at(1, 5)], 0, Instant::now());
+        let count = |rates: &Rates| rates.requests().0.values().map(|line| line.count).sum::<u64>();
+        assert_eq!(count(&rates), 7);
+        rates.pulse("jobs", &[at(3, 8)], 0, Instant::now());
+        assert_eq!(count(&rates), 8);
     }
 }

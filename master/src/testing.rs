@@ -131,7 +131,7 @@ impl Bench {
 
     pub(crate) fn settle(&self, grant: &Grant, result: Ending) -> Result<(), MasterError> {
         let (task, reason) = (grant.task.clone(), "the test".to_owned());
-        self.master().settle(&Settlement { task, result: result.into(), reason })
+        self.master().settle(&Settlement { task, result: result.into(), reason, stat: None })
     }
 
     /// Records every object that is not, with this outcome, and settles.

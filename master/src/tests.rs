@@ -102,7 +102,7 @@ async fn do_task(tasks: &mut TasksClient<Caller>, grant: v1::Grant) {
     let records = records.collect();
     tasks.record(v1::RecordBatch { task: grant.task.clone(), records }).await.unwrap();
     let (task, result) = (grant.task, Ending::Finished.into());
-    tasks.settle(v1::Settlement { task, result, reason: String::new() }).await.unwrap();
+    tasks.settle(v1::Settlement { task, result, ..v1::Settlement::default() }).await.unwrap();
 }
 
 fn stores(objects: u32) -> Stores {

@@ -30,9 +30,14 @@ fn one_get_and_one_put(source: Dialect, destination: Dialect) {
     from.forget_requests();
     let home = Home::new();
     home.job(from_side, to_side, "");
-    home.import(0, &["--restart"]);
+    let done = home.json(&["--no-input", "import", "--restart"]);
     assert_eq!(count(from), BTreeMap::from([("GET".to_owned(), 3000)]));
     assert_eq!(count(to), BTreeMap::from([("PUT".to_owned(), 3000)]));
+    for (side, kind) in [("source", "get"), ("destination", "put")] {
+        let told = done["requests"].as_array().into_iter().flatten();
+        let told: Vec<_> = told.filter(|one| one["side"] == side && one["kind"] == kind).collect();
+        assert!(told.len() == 1 && told[0]["count"] == 3000, "{done}");
+    }
     let lists = from.requests().len() - 3000;
     assert!(lists <= 12, "{lists} list requests for 3000 objects");
     to_side.must_equal("small:3000");

@@ -226,14 +226,14 @@ impl Agent {
     }
 
     async fn work(
-        &self,
+        self: &Arc<Self>,
         grant: v1::Grant,
         stop: CancellationToken,
         killed: CancellationToken,
         left: Arc<AtomicUsize>,
     ) {
         let Some(task_ref) = grant.task.clone() else { return };
-        let reports = Arc::new(Remote(self.tracker.clone()));
+        let reports = Arc::new(Remote { tracker: self.tracker.clone(), agent: self.clone() });
         let (mover, entries) = match self.ready(&grant, &task_ref, &stop, &killed).await {
             Ok(ready) => ready,
             Err(unready) => {
@@ -245,7 +245,8 @@ impl Agent {
                 if !reason.is_empty() {
                     tracing::warn!("the task cannot begin: {reason}");
                 }
-                let settlement = v1::Settlement { task: Some(task_ref), result: result.into(), reason };
+                let settlement =
+                    v1::Settlement { task: Some(task_ref), result: result.into(), reason, stat: None };
                 let _ = persist(&killed, || reports.settle(settlement.clone())).await;
                 return;
             }
@@ -272,7 +273,10 @@ impl Agent {
 }
 
 /// Reports over gRPC, each with a deadline.
-struct Remote(LeasesClient<Caller>);
+struct Remote {
+    tracker: LeasesClient<Caller>,
+    agent: Arc<Agent>,
+}
 
 async fn within<T>(call: impl Future<Output = Result<T, Status>>) -> Result<(), Status> {
     match timeout(CALL, call).await {
@@ -284,15 +288,16 @@ async fn within<T>(call: impl Future<Output = Result<T, Status>>) -> Result<(), 
 #[async_trait]
 impl Reports for Remote {
     async fn record(&self, batch: v1::RecordBatch) -> Result<(), Status> {
-        within(self.0.clone().record(batch)).await
+        within(self.tracker.clone().record(batch)).await
     }
 
     async fn save_upload(&self, progress: v1::UploadProgress) -> Result<(), Status> {
-        within(self.0.clone().save_upload(progress)).await
+        within(self.tracker.clone().save_upload(progress)).await
     }
 
-    async fn settle(&self, settlement: v1::Settlement) -> Result<(), Status> {
-        within(self.0.clone().settle(settlement)).await
+    async fn settle(&self, mut settlement: v1::Settlement) -> Result<(), Status> {
+        settlement.stat = Some(self.agent.stat());
+        within(self.tracker.clone().settle(settlement)).await
     }
 }
 

@@ -70,7 +70,9 @@ impl Agent {
 
     async fn renew(&self, leaving: bool) -> Result<v1::RenewReply, Status> {
         let held: Vec<v1::TaskRef> = self.held().values().map(|held| held.task.clone()).collect();
-        let request = v1::RenewRequest { stat: Some(self.stat()), held, leaving };
+        let (cpu_share, memory_bytes) = self.usage().unwrap_or_default();
+        let stat = Some(v1::WorkerStat { cpu_share, memory_bytes, ..self.stat() });
+        let request = v1::RenewRequest { stat, held, leaving };
         self.tracker.clone().renew(request).await.map(tonic::Response::into_inner)
     }
 
@@ -95,8 +97,8 @@ impl Agent {
         self.jobs.limit(worker, &reply.jobs);
     }
 
-    fn stat(&self) -> v1::WorkerStat {
-        let (cpu_share, memory_bytes) = self.usage().unwrap_or_default();
+    /// What this worker has done so far. Without CPU and memory: those are of a heartbeat.
+    pub(crate) fn stat(&self) -> v1::WorkerStat {
         v1::WorkerStat {
             worker: self.id.clone(),
             host: self.name.clone(),
@@ -104,9 +106,8 @@ impl Agent {
             slots: self.slots,
             leases: self.held().len() as u32,
             last_seen_ms: jiff::Timestamp::now().as_millisecond(),
-            cpu_share,
-            memory_bytes,
             activity: self.jobs.activity(),
+            ..v1::WorkerStat::default()
         }
     }
 

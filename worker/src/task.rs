@@ -93,7 +93,8 @@ pub(crate) async fn run(task: Task) -> Option<Settled> {
         (End::Suspended(reason), Ok(())) => (Settled::Suspended, reason),
         (End::Aborted(reason), Ok(())) => (Settled::Aborted, reason),
     };
-    let settlement = v1::Settlement { task: Some(task.task.clone()), result: result.into(), reason };
+    let settlement =
+        v1::Settlement { task: Some(task.task.clone()), result: result.into(), reason, stat: None };
     outbox::persist(&task.killed, || task.reports.settle(settlement.clone())).await.ok()?;
     tracing::debug!(?result, "settled");
     Some(result)

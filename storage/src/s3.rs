@@ -97,7 +97,7 @@ impl S3Store {
             sums_seen: AtomicBool::new(false),
             part_sums_seen: AtomicBool::new(false),
             accepted: AtomicBool::new(false),
-            encoding: AtomicU8::new(0),
+            encoding: AtomicU8::new(list::known_encoding(dialect, uri.host().unwrap_or_default())),
             list_v1: AtomicBool::new(false),
             with_sums: dialect.limits(true, plain, below),
             without_sums: dialect.limits(false, plain, below),

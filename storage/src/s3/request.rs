@@ -129,7 +129,12 @@ impl Client {
             parts.headers.insert(CONTENT_LENGTH, call.payload.len().into());
         }
         let sent = self.http.send(parts, call.payload.clone(), call.patience).await;
-        let answer = sent.map_err(|failure| call.failed(failure))?;
+        let answer = sent.map_err(|mut failure| {
+            if failure.kind == ErrorKind::Unreachable {
+                failure.text = format!("{} is not reachable: {}", self.endpoint.endpoint, failure.text);
+            }
+            call.failed(failure)
+        })?;
         if answer.status().is_success() {
             return Ok(answer);
         }

@@ -69,8 +69,12 @@ fn values(round: u32, task: u32, record: &AuditRecord) -> [Value; 16] {
 /// One JSON object and a line end. JSON escapes control characters, so a record is always one line.
 pub(crate) fn json_line(round: u32, task: u32, record: &AuditRecord) -> String {
     let fields = COLUMNS.iter().zip(values(round, task, record));
-    let object: serde_json::Map<String, Value> =
+    let mut object: serde_json::Map<String, Value> =
         fields.map(|(name, value)| ((*name).to_owned(), value)).collect();
+    if [&record.key, &record.destination_key].into_iter().any(|key| std::str::from_utf8(key).is_err()) {
+        // Without it `%FF` could be three letters or one byte.
+        object.insert("keys_escaped".to_owned(), json!(true));
+    }
     let text = Value::Object(object).to_string();
     let mut line = String::with_capacity(text.len() + 1);
     for c in text.chars() {
@@ -87,16 +91,19 @@ pub(crate) fn json_line(round: u32, task: u32, record: &AuditRecord) -> String {
 /// RFC 4180, every text quoted. Control characters are written `%XX`; a text that a spreadsheet would take for
 /// a formula gets an apostrophe in front.
 pub(crate) fn csv_line(round: u32, task: u32, record: &AuditRecord) -> String {
-    let cells = values(round, task, record).map(|value| match value {
-        Value::String(text) => csv_text(&text),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    });
-    cells.join(",") + "\r\n"
+    let cells =
+        COLUMNS.into_iter().zip(values(round, task, record)).map(|(name, value)| match (name, value) {
+            ("key", _) => csv_text(&record.key),
+            ("destination_key", _) => csv_text(&record.destination_key),
+            (_, Value::String(text)) => csv_text(text.as_bytes()),
+            (_, Value::Null) => String::new(),
+            (_, other) => other.to_string(),
+        });
+    cells.collect::<Vec<_>>().join(",") + "\r\n"
 }
 
-fn csv_text(text: &str) -> String {
-    let plain = ObjectKey::from(text).to_line().replace('"', "\"\"");
+fn csv_text(text: &[u8]) -> String {
+    let plain = ObjectKey::new(text.to_vec()).to_line().replace('"', "\"\"");
     let formula = plain.starts_with(['=', '+', '-', '@']);
     format!("\"{}{plain}\"", if formula { "'" } else { "" })
 }
@@ -112,6 +119,17 @@ mod tests {
             note: "\u{9b}31m\u{7f}".into(),
             ..AuditRecord::default()
         }
+    }
+
+    #[test]
+    fn a_key_that_is_not_utf_8_is_told_from_one_that_looks_like_its_escape() {
+        let [byte, text] = [&b"bad\xff"[..], b"bad%FF"].map(|key| {
+            let record = AuditRecord { key: key.to_vec(), ..AuditRecord::default() };
+            (json_line(1, 1, &record), csv_line(1, 1, &record))
+        });
+        assert!(byte.0.contains("\"bad%FF\"") && byte.0.contains("keys_escaped"));
+        assert!(text.0.contains("\"bad%FF\"") && !text.0.contains("keys_escaped"));
+        assert!(byte.1.contains("\"bad%FF\"") && text.1.contains("\"bad%25FF\""));
     }
 
     #[test]

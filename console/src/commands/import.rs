@@ -236,9 +236,7 @@ async fn finish(service: &Service, home: &Home, stat: &v1::JobStat, output: &Out
     let mut document = job_stat::document(stat);
     document["report"] = json!(report);
     if stat.state == "paused" {
-        let reason =
-            format!("{} is paused: {}\nGo on with `brigade import --resume`.", stat.job, stat.reason);
-        output.note(&reason);
+        output.note("mend that, then go on with `brigade import --resume`");
         output.json(&document);
         return Ok(Exit::Failure);
     }

@@ -52,6 +52,7 @@ impl Master {
                 bytes_per_s: book.meta.bytes_per_s.unwrap_or(self.sys.cluster_bytes_per_s),
                 requests_per_s: book.meta.requests_per_s.unwrap_or(self.sys.cluster_requests_per_s),
             }),
+            outstanding: book.jobs.values().map(|job| job.record.dispatched).sum(),
             stopped_jobs: book.cleaned.iter().map(|(name, _)| name.clone()).collect(),
             ..v1::PulseReply::default()
         };

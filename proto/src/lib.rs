@@ -5,6 +5,8 @@ pub mod audit;
 pub mod channel;
 pub mod id;
 pub mod manifest;
+#[cfg(feature = "model")]
+pub mod model;
 pub mod state;
 
 pub use audit::{ObjectErrorCode, Proof};

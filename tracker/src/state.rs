@@ -34,6 +34,8 @@ pub(crate) struct State {
     cluster: Option<v1::Limits>,
     /// Each job's limits.
     jobs: BTreeMap<String, v1::Limits>,
+    /// Answers to Pulse in a row that knew of more tasks than are here.
+    astray: u32,
     /// This tracker has been attached before.
     attached: bool,
     /// No worker is older than this tracker.
@@ -43,6 +45,10 @@ pub(crate) struct State {
 /// Heartbeats that a worker may miss before the tasks that a restarted tracker found are given to others.
 /// Losing such a task to another worker costs work and nothing else, waiting costs time at every restart.
 const ORPHAN_BEATS: u32 = 4;
+
+/// Pulses in a row with fewer tasks here than the master has given: in a busy cluster some are always on
+/// their way, but not every time and at the end of a job not at all.
+const ASTRAY_PULSES: u32 = 20;
 
 /// The worker has to register first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +69,7 @@ impl State {
             stopped: BTreeSet::new(),
             cluster: None,
             jobs: BTreeMap::new(),
+            astray: 0,
             attached: false,
             alone,
         }
@@ -183,9 +190,9 @@ impl State {
 // === impl State: towards the master ===
 
 impl State {
-    /// The master named what is out. At the first time, what is not known here is under leases that an
-    /// earlier tracker gave: it is kept for a few heartbeats for whoever still renews it, if there can be
-    /// anybody. Later, it was in an answer to Fetch that got lost: it goes into the queue.
+    /// The master named what is out. What is not known here was in an answer to Fetch that got lost, or is
+    /// under a lease that another tracker gave: it is kept for a few heartbeats for whoever still renews it,
+    /// if there can be anybody. It is never handed out from here: then two would hold it under one fence.
     pub(crate) fn attached(&mut self, outstanding: Vec<v1::Grant>, now: Instant) {
         let fence = |grant: &v1::Grant| grant.task.as_ref().map(|task| task.fence);
         let out: BTreeSet<u64> = outstanding.iter().filter_map(fence).collect();
@@ -196,15 +203,14 @@ impl State {
         let orphans_until = now + (self.renew * ORPHAN_BEATS).min(self.lease);
         for grant in outstanding {
             let Some(task) = grant.task.clone().filter(|task| !here.contains(&task.fence)) else { continue };
-            if self.attached {
-                self.queue.push(0, grant);
-            } else if self.alone {
+            if self.alone {
                 self.returned.push(task);
             } else {
                 self.leases.orphan(task, now, orphans_until);
             }
         }
         self.attached = true;
+        self.astray = 0;
     }
 
     /// Tasks came.
@@ -236,8 +242,11 @@ impl State {
         self.workers.values().map(|(stat, _)| stat.clone()).collect()
     }
 
-    /// What the master says once in a while. Waiting tasks of stopped jobs go back.
-    pub(crate) fn pulsed(&mut self, reply: v1::PulseReply) {
+    /// What the master says once in a while. Waiting tasks of stopped jobs go back. `false`: tasks are out
+    /// that are not here, attach again to learn which.
+    #[must_use]
+    pub(crate) fn pulsed(&mut self, reply: v1::PulseReply) -> bool {
+        self.astray = if reply.outstanding > self.fences().len() as u64 { self.astray + 1 } else { 0 };
         self.stopped = reply.stopped_jobs.into_iter().collect();
         self.cluster = Some(reply.cluster.unwrap_or_default());
         let limits = |job: v1::JobLimits| (job.job, job.limits.unwrap_or_default());
@@ -246,6 +255,7 @@ impl State {
         let waiting =
             self.queue.take(|grant| grant.task.as_ref().is_some_and(|task| stopped.contains(&task.job)));
         self.returned.extend(waiting.into_iter().filter_map(|grant| grant.task));
+        self.astray < ASTRAY_PULSES
     }
 
     /// Leases that ran out are on their way back; workers that are silent for long are forgotten.

@@ -170,7 +170,9 @@ async fn pulse(shared: &Shared, master: &TasksClient<Caller>, session: u64) -> S
             Ok(Err(status)) => return status,
             Err(_) => return Status::deadline_exceeded("no answer to Pulse"),
         };
-        shared.change(|state| state.pulsed(reply));
+        if !shared.change(|state| state.pulsed(reply)) {
+            return Status::aborted("tasks are out that nobody here knows of");
+        }
     }
 }
 

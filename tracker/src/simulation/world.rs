@@ -1,515 +1,296 @@
-//! Workers, one tracker and the master, and the messages between them.
+//! The world of one seed: a clock, what happens next, and who is up.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use proto::v1;
+use proto::JobState;
+use proto::model::Master;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::time::Instant;
 
-use super::master::{Master, OBJECTS, Refused};
-use crate::state::State;
+use super::check::Oracle;
+use super::plan::Plan;
+use super::tracker::Tracker;
+use super::wire::{Cuts, Message, Node};
+use super::worker::Worker;
 
-const LEASE: Duration = Duration::from_secs(10);
-const STEP: Duration = Duration::from_millis(200);
-const CALL: Duration = Duration::from_secs(2);
-const TASKS: u32 = 12;
-const WORKERS: usize = 3;
-const TASKS_HELD: usize = 2;
+/// Without any fault something arrives in this many milliseconds, or nothing ever will.
+const PATIENCE: u64 = 180_000;
 
-/// How likely each of them is.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Faults {
-    /// A message is lost.
-    pub(super) loss: f64,
-    /// A message takes up to half a minute.
-    pub(super) slow: f64,
-    /// Somebody crashes, in one step.
-    pub(super) crash: f64,
-}
-
-/// A call, or its answer, on its way. `life` is the incarnation of the one that waits for the answer: a
-/// restarted one does not hear it.
+/// What happens at a moment.
 #[derive(Debug, Clone)]
-enum Message {
-    // Worker to tracker, and back.
-    Register { worker: usize, life: u64 },
-    Registered { worker: usize, life: u64 },
-    Acquire { worker: usize, life: u64 },
-    Acquired { worker: usize, life: u64, tasks: Vec<v1::Grant> },
-    Renew { worker: usize, life: u64, held: Vec<v1::TaskRef>, sent: Instant },
-    Renewed { worker: usize, life: u64, lost: Vec<v1::TaskRef>, registered: bool, sent: Instant },
-    Report { worker: usize, life: u64, report: Report },
-    Reported { worker: usize, life: u64, report: Report, answer: Result<(), Refused> },
-    // Tracker to master, and back.
-    Forward { worker: usize, life: u64, tracker: u64, report: Report },
-    Forwarded { worker: usize, life: u64, tracker: u64, report: Report, answer: Result<(), Refused> },
-    Attach { tracker: u64, call: u64 },
-    Attached { tracker: u64, call: u64, session: u64, out: Vec<v1::Grant> },
-    Fetch { tracker: u64, session: u64, most: u32 },
-    Fetched { tracker: u64, session: u64, answer: Result<Vec<v1::Grant>, Refused> },
-    Release { tracker: u64, session: u64, tasks: Vec<v1::TaskRef> },
-    Released { tracker: u64, session: u64, tasks: Vec<v1::TaskRef>, answer: Result<(), Refused> },
+pub(super) enum Event {
+    Deliver(Message),
+    /// It looks what is to be done.
+    Wake(Node),
+    /// It is up again after a crash.
+    Start(Node),
+    /// A cut line carries again.
+    Heal(Node, Node),
+    Crash,
+    Stall,
+    Cut,
+    User,
+    Move,
 }
 
-/// `index` None: Settle.
-#[derive(Debug, Clone, PartialEq)]
-struct Report {
-    task: v1::TaskRef,
-    index: Option<u32>,
+/// Whether a process runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Health {
+    pub(super) down: bool,
+    /// It stands still until then: what arrives waits.
+    pub(super) stalled_until: u64,
 }
 
-#[derive(Debug)]
-struct Worker {
-    life: u64,
-    registered: bool,
-    down_until: Option<Instant>,
-    /// The last heartbeat that was answered was sent then.
-    good: Instant,
-    asked: Option<Instant>,
-    held: BTreeMap<u64, Held>,
-}
-
-#[derive(Debug)]
-struct Held {
-    task: v1::TaskRef,
-    todo: Vec<u32>,
-    sent: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Tracker {
-    life: u64,
-    state: State,
-    down_until: Option<Instant>,
-    session: Option<u64>,
-    call: u64,
-    asked: Option<Instant>,
-    fetching: Option<Instant>,
-    releasing: Option<Instant>,
-}
-
+/// Everything.
 pub(super) struct World {
-    rng: StdRng,
-    seed: u64,
-    faults: Faults,
+    pub(super) rng: StdRng,
+    pub(super) plan: Plan,
     begun: Instant,
-    now: Instant,
+    /// Milliseconds since it began.
+    pub(super) now: u64,
     order: u64,
-    wire: BinaryHeap<Reverse<(Instant, u64)>>,
-    messages: BTreeMap<u64, Message>,
+    events: BTreeMap<(u64, u64), Event>,
+    pub(super) calls: u64,
+    pub(super) cuts: Cuts,
     pub(super) master: Master,
-    tracker: Tracker,
-    workers: Vec<Worker>,
-    /// What workers were told is durable.
-    acknowledged: BTreeSet<(u32, u32)>,
-    /// The fence under which a task is out now; whatever else reports is late.
-    living: BTreeMap<u32, u64>,
-    /// Reports that came too late and were refused.
-    pub(super) late: usize,
+    pub(super) health: BTreeMap<Node, Health>,
+    pub(super) trackers: Vec<Tracker>,
+    pub(super) workers: Vec<Worker>,
+    pub(super) oracle: Oracle,
+    pub(super) calm: bool,
+    steps: u64,
+    trace: Option<Vec<String>>,
 }
 
 impl World {
-    pub(super) fn new(seed: u64, faults: Faults) -> Self {
-        let now = Instant::now();
-        let worker = |_| Worker {
-            life: 1,
-            registered: false,
-            down_until: None,
-            good: now,
-            asked: None,
-            held: BTreeMap::new(),
-        };
-        World {
-            rng: StdRng::seed_from_u64(seed),
-            seed,
-            faults,
-            begun: now,
-            now,
+    pub(super) fn new(mut rng: StdRng, plan: Plan, trace: bool) -> Self {
+        let mut world = World {
+            begun: Instant::now(),
+            now: 0,
             order: 0,
-            wire: BinaryHeap::new(),
-            messages: BTreeMap::new(),
-            master: Master::new(TASKS),
-            tracker: Tracker::new(1),
-            workers: (0..WORKERS).map(worker).collect(),
-            acknowledged: BTreeSet::new(),
-            living: BTreeMap::new(),
-            late: 0,
-        }
-    }
-
-    /// No more faults from now on.
-    pub(super) fn calm(&mut self) {
-        self.faults = Faults::default();
-    }
-
-    pub(super) fn run(&mut self, time: Duration) {
-        let end = self.now + time;
-        while self.now < end && !self.master.done() {
-            self.step();
-        }
-    }
-
-    pub(super) fn run_to_the_end(&mut self, within: Duration) {
-        self.run(within);
-        assert!(self.master.done(), "seed {} never ends: {:?}", self.seed, self.tracker);
-        for number in 1..=TASKS {
-            assert!((0..OBJECTS).all(|index| self.master.has(number, index)), "seed {}", self.seed);
-        }
-    }
-
-    fn step(&mut self) {
-        self.now += STEP;
-        while let Some(Reverse((_, order))) = self.wire.pop_if_due(self.now) {
-            if let Some(message) = self.messages.remove(&order) {
-                self.deliver(message);
-                self.check();
-            }
-        }
-        self.crash();
-        self.drive_tracker();
-        for worker in 0..WORKERS {
-            self.drive_worker(worker);
-        }
-        self.check();
-    }
-
-    fn send(&mut self, message: Message) {
-        if self.rng.random_bool(self.faults.loss) {
-            return;
-        }
-        let slow = self.rng.random_bool(self.faults.slow);
-        let delay = self.rng.random_range(1..if slow { 30_000 } else { 150 });
-        self.order += 1;
-        self.wire.push(Reverse((self.now + Duration::from_millis(delay), self.order)));
-        self.messages.insert(self.order, message);
-    }
-
-    fn crash(&mut self) {
-        for worker in 0..WORKERS {
-            if self.rng.random_bool(self.faults.crash) {
-                let down = Duration::from_millis(self.rng.random_range(0..15_000));
-                let life = self.workers[worker].life + 1;
-                self.workers[worker] = Worker {
-                    life,
-                    registered: false,
-                    down_until: Some(self.now + down),
-                    good: self.now,
-                    asked: None,
-                    held: BTreeMap::new(),
-                };
-            }
-        }
-        if self.rng.random_bool(self.faults.crash) {
-            let down = Duration::from_millis(self.rng.random_range(0..15_000));
-            self.tracker = Tracker::new(self.tracker.life + 1);
-            self.tracker.down_until = Some(self.now + down);
-        }
-        if self.rng.random_bool(self.faults.crash) {
-            self.master.restart();
-        }
-    }
-
-    /// What has to hold at every moment.
-    fn check(&self) {
-        let seed = self.seed;
-        // One place for each task that is out, and one living lease at most.
-        let mut fences = self.tracker.state.fences();
-        let all = fences.len();
-        fences.sort_unstable();
-        fences.dedup();
-        assert_eq!(fences.len(), all, "seed {seed}: a fence is in two places");
-        for number in 1..=TASKS {
-            let holders = self.workers.iter().flat_map(|worker| worker.held.values()).filter(|held| {
-                held.task.number == number
-                    && self.master.is_current(&held.task)
-                    && self.tracker.state.passes(held.task.fence, self.now)
-            });
-            assert!(holders.count() <= 1, "seed {seed}: two workers may report for task {number}");
-        }
-        for (number, index) in &self.acknowledged {
-            assert!(
-                self.master.has(*number, *index),
-                "seed {seed}: {number}/{index} was acknowledged and is lost"
-            );
-        }
-    }
-}
-
-// === the tracker: the control flow of `upstream` ===
-
-impl Tracker {
-    fn new(life: u64) -> Self {
-        Tracker {
-            life,
-            state: State::new(LEASE, false),
-            down_until: None,
-            session: None,
-            call: 0,
-            asked: None,
-            fetching: None,
-            releasing: None,
-        }
-    }
-
-    fn detach(&mut self) {
-        self.session = None;
-        self.asked = None;
-        self.fetching = None;
-        self.releasing = None;
-    }
-}
-
-impl World {
-    fn drive_tracker(&mut self) {
-        let now = self.now;
-        if self.tracker.down_until.is_some_and(|until| now < until) {
-            return;
-        }
-        self.tracker.down_until = None;
-        self.tracker.state.tick(now);
-        let late = |since: Option<Instant>| since.is_some_and(|since| now - since > CALL);
-        if late(self.tracker.fetching) || late(self.tracker.releasing) {
-            self.tracker.detach();
-        }
-        let life = self.tracker.life;
-        let Some(session) = self.tracker.session else {
-            if self.tracker.asked.is_none_or(|asked| now - asked > CALL) {
-                self.tracker.asked = Some(now);
-                self.tracker.call += 1;
-                self.send(Message::Attach { tracker: life, call: self.tracker.call });
-            }
-            return;
+            events: BTreeMap::new(),
+            calls: 0,
+            cuts: Cuts::default(),
+            master: Master::default(),
+            health: BTreeMap::from([(Node::Master, Health::default())]),
+            trackers: (0..plan.trackers).map(|_| Tracker::new(1)).collect(),
+            workers: (0..plan.workers).map(|_| Worker::new(1, &plan, &mut rng)).collect(),
+            oracle: Oracle::default(),
+            calm: false,
+            steps: 0,
+            trace: trace.then(Vec::new),
+            rng,
+            plan,
         };
-        if self.tracker.fetching.is_none() && self.tracker.state.queue.len() < 2 {
-            self.tracker.fetching = Some(now);
-            self.send(Message::Fetch { tracker: life, session, most: 2 });
+        world.submit_all();
+        let trackers = (0..world.plan.trackers).map(Node::Tracker);
+        let nodes: Vec<Node> = trackers.chain((0..world.plan.workers).map(Node::Worker)).collect();
+        for node in nodes {
+            world.health.insert(node, Health::default());
+            let delay = world.rng.random_range(0..1_000);
+            world.at(delay, Event::Wake(node));
         }
-        let tasks = self.tracker.state.to_release();
-        if self.tracker.releasing.is_none() && !tasks.is_empty() {
-            self.tracker.releasing = Some(now);
-            self.send(Message::Release { tracker: life, session, tasks });
+        let plan = world.plan.clone();
+        for (event, often) in [
+            (Event::Crash, plan.crashes),
+            (Event::Stall, plan.stalls),
+            (Event::Cut, plan.cuts),
+            (Event::User, plan.users),
+            (Event::Move, plan.moves),
+        ] {
+            let times = (often * plan.trouble as f64 / 100_000.0).round() as u64;
+            for _ in 0..times {
+                let at = world.rng.random_range(0..plan.trouble.max(1));
+                world.at(at, event.clone());
+            }
         }
+        world
     }
 
-    fn tracker_hears(&self, life: u64) -> bool {
-        self.tracker.life == life && self.tracker.down_until.is_none()
-    }
-
-    fn worker_hears(&self, worker: usize, life: u64) -> bool {
-        let found = &self.workers[worker];
-        found.life == life && found.down_until.is_none()
-    }
-
-    fn deliver(&mut self, message: Message) {
-        match message {
-            Message::Attach { tracker, call } => {
-                let (session, out) = self.master.attach();
-                self.send(Message::Attached { tracker, call, session, out });
-            }
-            Message::Fetch { tracker, session, most } => {
-                let answer = self.master.fetch(session, most);
-                for task in answer.iter().flatten().filter_map(|grant| grant.task.as_ref()) {
-                    let before = self.living.insert(task.number, task.fence);
-                    assert_eq!(before, None, "seed {}: task {} is out twice", self.seed, task.number);
-                }
-                self.send(Message::Fetched { tracker, session, answer });
-            }
-            Message::Release { tracker, session, tasks } => {
-                let answer = self.master.release(session, &tasks);
-                // What stands before a task that is refused has been taken back all the same.
-                for task in &tasks {
-                    if !self.master.is_current(task) && self.living.get(&task.number) == Some(&task.fence) {
-                        self.living.remove(&task.number);
-                    }
-                }
-                self.send(Message::Released { tracker, session, tasks, answer });
-            }
-            Message::Forward { worker, life, tracker, report } => {
-                let answer = match report.index {
-                    Some(index) => self.master.record(&report.task, index),
-                    None => self.master.settle(&report.task),
-                };
-                if answer.is_ok() {
-                    let living = self.living.get(&report.task.number);
-                    assert_eq!(living, Some(&report.task.fence), "seed {}: a late report passed", self.seed);
-                    if report.index.is_none() {
-                        self.living.remove(&report.task.number);
-                    }
-                }
-                self.send(Message::Forwarded { worker, life, tracker, report, answer });
-            }
-            Message::Attached { tracker, call, session, out } => {
-                if self.tracker_hears(tracker) && self.tracker.session.is_none() && self.tracker.call == call
-                {
-                    self.tracker.state.attached(out, self.now);
-                    self.tracker.session = Some(session);
-                }
-            }
-            Message::Fetched { tracker, session, answer } => {
-                if self.tracker_hears(tracker) && self.tracker.session == Some(session) {
-                    self.tracker.fetching = None;
-                    match answer {
-                        Ok(tasks) => {
-                            self.tracker.state.fetched(v1::FetchReply { tasks, ..Default::default() });
-                        }
-                        Err(Refused) => self.tracker.detach(),
-                    }
-                }
-            }
-            Message::Released { tracker, session, tasks, answer } => {
-                if self.tracker_hears(tracker) && self.tracker.session == Some(session) {
-                    self.tracker.releasing = None;
-                    match answer {
-                        Ok(()) => self.tracker.state.released(&tasks),
-                        Err(Refused) => self.tracker.detach(),
-                    }
-                }
-            }
-            Message::Forwarded { worker, life, tracker, report, answer } => {
-                if self.tracker_hears(tracker) {
-                    if answer.is_err() || report.index.is_none() {
-                        self.tracker.state.ended(report.task.fence);
-                    }
-                    self.send(Message::Reported { worker, life, report, answer });
-                }
-            }
-            other => self.deliver_to_worker_side(other),
+    fn submit_all(&mut self) {
+        for job in 0..self.plan.jobs {
+            let (name, tasks) = (format!("job{job}"), self.plan.tasks / self.plan.jobs as u32 + 1);
+            let priority = self.rng.random_range(-1..2);
+            let submitted = self.master.submit(&name, tasks, self.plan.objects, priority);
+            assert_eq!(submitted, Ok(()));
         }
     }
 
-    fn deliver_to_worker_side(&mut self, message: Message) {
-        let (now, up) = (self.now, self.tracker.down_until.is_none());
-        let knows = up && self.tracker.state.knows();
-        match message {
-            Message::Register { worker, life } if up => {
-                let request = v1::RegisterRequest { worker: id(worker, life), ..Default::default() };
-                self.tracker.state.register(request, now);
-                self.send(Message::Registered { worker, life });
+    /// The seed's world, to its end.
+    pub(super) fn play(seed: u64, trace: bool) -> (Self, Result<(), String>) {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let plan = Plan::of(seed, &mut rng);
+        let mut world = World::new(rng, plan, trace);
+        let ended = world.run_to_the_end();
+        (world, ended)
+    }
+
+    /// Trouble, then calm, then nothing is left to do.
+    pub(super) fn run_to_the_end(&mut self) -> Result<(), String> {
+        self.run(self.plan.trouble, false)?;
+        self.calm_down();
+        let (mut progress, mut since) = (0, self.now);
+        while !self.done() {
+            let (now, arrived) = (self.now, self.oracle.arrivals() + self.master.settled());
+            if arrived != progress {
+                (progress, since) = (arrived, now);
+            } else if now - since > PATIENCE {
+                let open = self.master.jobs.iter().filter(|(_, job)| job.state != JobState::Succeeded);
+                let states = self.trackers.iter().map(|tracker| &tracker.state);
+                return Err(format!(
+                    "it never ends: {:?} {:?}",
+                    open.collect::<Vec<_>>(),
+                    states.collect::<Vec<_>>()
+                ));
             }
-            Message::Acquire { worker, life } if knows => {
-                if let Ok(tasks) = self.tracker.state.acquire(&id(worker, life), 1, now) {
-                    self.send(Message::Acquired { worker, life, tasks });
-                }
+            self.run(self.now + 1_000, true)?;
+            self.users_finish();
+        }
+        self.check_everything()?;
+        self.run(self.now + 40_000, false)?;
+        self.check_the_end()
+    }
+
+    /// Plays on up to this moment.
+    pub(super) fn run_until(&mut self, until: u64) -> Result<(), String> {
+        self.run(until, false)
+    }
+
+    fn run(&mut self, until: u64, until_done: bool) -> Result<(), String> {
+        while !(until_done && self.done()) {
+            let Some(next) = self.events.first_entry().filter(|next| next.key().0 < until) else { break };
+            let ((at, _), event) = next.remove_entry();
+            self.now = at;
+            self.happen(event)?;
+            self.steps += 1;
+            // A look at everything costs as much as the world is large.
+            let size = self.plan.workers * self.plan.held;
+            if self.steps.is_multiple_of(1 + size as u64 / 4) {
+                self.check_places()?;
             }
-            Message::Renew { worker, life, held, sent } if knows => {
-                let stat = v1::WorkerStat { worker: id(worker, life), ..Default::default() };
-                let request = v1::RenewRequest { stat: Some(stat), held, leaving: false };
-                let reply = self.tracker.state.renew(request, now);
-                let (lost, registered) = (reply.lost, reply.registered);
-                self.send(Message::Renewed { worker, life, lost, registered, sent });
+            if self.steps.is_multiple_of(2_000) {
+                self.check_everything()?;
             }
-            Message::Report { worker, life, report } if knows => {
-                if self.tracker.state.passes(report.task.fence, now) {
-                    let tracker = self.tracker.life;
-                    self.send(Message::Forward { worker, life, tracker, report });
-                } else {
-                    self.send(Message::Reported { worker, life, report, answer: Err(Refused) });
-                }
-            }
-            Message::Registered { worker, life } if self.worker_hears(worker, life) => {
-                self.workers[worker].registered = true;
-            }
-            Message::Acquired { worker, life, tasks } if self.worker_hears(worker, life) => {
-                self.workers[worker].asked = None;
-                for grant in tasks {
-                    self.take(worker, grant);
-                }
-            }
-            Message::Renewed { worker, life, lost, registered, sent } if self.worker_hears(worker, life) => {
-                let found = &mut self.workers[worker];
-                found.good = found.good.max(sent);
-                found.registered &= registered;
-                for task in lost {
-                    found.held.remove(&task.fence);
-                }
-            }
-            Message::Reported { worker, life, report, answer } if self.worker_hears(worker, life) => {
-                self.reported(worker, &report, answer);
-            }
-            _ => {}
+        }
+        if !(until_done && self.done()) {
+            self.now = until;
+        }
+        Ok(())
+    }
+
+    fn done(&self) -> bool {
+        self.master.jobs.values().all(|job| job.state == JobState::Succeeded)
+    }
+
+    fn calm_down(&mut self) {
+        let quiet = Plan::quiet(self.plan.workers, self.plan.tasks);
+        let (loss, twice, slow, fail) = (quiet.loss, quiet.twice, quiet.slow, quiet.fail);
+        self.plan = Plan { loss, twice, slow, fail, ..self.plan.clone() };
+        self.calm = true;
+        self.cuts.0.clear();
+        self.note(|| "calm from here on".into());
+        // A second tracker was a mistake that somebody has mended by now.
+        for extra in 1..self.trackers.len() {
+            self.crash(Node::Tracker(extra), None);
+        }
+        for worker in &mut self.workers {
+            worker.at = 0;
         }
     }
-}
 
-// === the workers: the control flow of the agent ===
+    fn happen(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Deliver(message) => return self.deliver(message),
+            Event::Wake(node) => self.wake(node),
+            Event::Start(node) => self.start(node),
+            Event::Heal(from, to) => {
+                self.cuts.0.remove(&(from, to));
+            }
+            _ if self.calm => {}
+            Event::Crash => self.crash_somebody(),
+            Event::Stall => self.stall_somebody(),
+            Event::Cut => self.cut_somewhere(),
+            Event::User => self.user(),
+            Event::Move => self.move_somebody(),
+        }
+        Ok(())
+    }
 
-impl World {
-    fn drive_worker(&mut self, worker: usize) {
-        let now = self.now;
-        let found = &mut self.workers[worker];
-        if found.down_until.is_some_and(|until| now < until) {
+    fn deliver(&mut self, message: Message) -> Result<(), String> {
+        let health = self.health[&message.to];
+        if health.stalled_until > self.now {
+            // Later than what it does first by itself, or sooner.
+            let delay = health.stalled_until - self.now + self.rng.random_range(0..400);
+            self.at(delay, Event::Deliver(message));
+            return Ok(());
+        }
+        if health.down {
+            if message.body.is_call() && self.chance(0.5) {
+                self.answer(&message, super::wire::Body::Failed);
+            }
+            return Ok(());
+        }
+        self.note(|| format!("{message:?}"));
+        match message.to {
+            Node::Master => self.master_hears(message),
+            Node::Tracker(at) => self.tracker_hears(at, message),
+            Node::Worker(at) => self.worker_hears(at, message),
+        }
+    }
+
+    fn wake(&mut self, node: Node) {
+        let health = self.health[&node];
+        if health.down {
             return;
         }
-        found.down_until = None;
-        if now - found.good > LEASE {
-            found.held.clear();
+        if health.stalled_until > self.now {
+            let delay = health.stalled_until - self.now + self.rng.random_range(0..200);
+            self.at(delay, Event::Wake(node));
+            return;
         }
-        let (life, registered) = (found.life, found.registered);
-        let hungry = found.held.len() < TASKS_HELD && found.asked.is_none_or(|asked| now - asked > CALL);
-        if hungry && registered {
-            found.asked = Some(now);
-        }
-        let held = found.held.values().map(|held| held.task.clone()).collect();
-        if !registered {
-            self.send(Message::Register { worker, life });
-        } else if hungry {
-            self.send(Message::Acquire { worker, life });
-        }
-        if (now - self.begun).as_millis() % 1_000 < STEP.as_millis() {
-            self.send(Message::Renew { worker, life, held, sent: now });
-        }
-        let mut reports = Vec::new();
-        for held in self.workers[worker].held.values_mut() {
-            if held.sent.is_none_or(|sent| now - sent > CALL) {
-                held.sent = Some(now);
-                reports.push(Report { task: held.task.clone(), index: held.todo.first().copied() });
+        match node {
+            Node::Master => {}
+            Node::Tracker(at) => {
+                self.drive_tracker(at);
+                self.at(200, Event::Wake(node));
             }
-        }
-        for report in reports {
-            self.send(Message::Report { worker, life, report });
-        }
-    }
-
-    fn take(&mut self, worker: usize, grant: v1::Grant) {
-        let recorded = |index: &u32| grant.recorded[*index as usize / 8] >> (index % 8) & 1 == 1;
-        let todo = (0..OBJECTS).filter(|index| !recorded(index)).collect();
-        if let Some(task) = grant.task.clone() {
-            self.workers[worker].held.insert(task.fence, Held { task, todo, sent: None });
-        }
-    }
-
-    fn reported(&mut self, worker: usize, report: &Report, answer: Result<(), Refused>) {
-        if let (Ok(()), Some(index)) = (answer, report.index) {
-            self.acknowledged.insert((report.task.number, index));
-        }
-        self.late += usize::from(answer.is_err());
-        let Some(held) = self.workers[worker].held.get_mut(&report.task.fence) else { return };
-        match (answer, report.index) {
-            (Ok(()), Some(index)) => {
-                held.todo.retain(|todo| *todo != index);
-                held.sent = None;
-            }
-            (Ok(()), None) | (Err(Refused), _) => {
-                self.workers[worker].held.remove(&report.task.fence);
+            Node::Worker(at) => {
+                self.drive_worker(at);
+                let delay = self.rng.random_range(200..600);
+                self.at(delay, Event::Wake(node));
             }
         }
     }
-}
 
-fn id(worker: usize, life: u64) -> String {
-    format!("w{worker}/{life}")
-}
+    /// Something happens so many milliseconds from now.
+    pub(super) fn at(&mut self, delay: u64, event: Event) {
+        self.order += 1;
+        self.events.insert((self.now + delay, self.order), event);
+    }
 
-trait PopIfDue {
-    fn pop_if_due(&mut self, now: Instant) -> Option<Reverse<(Instant, u64)>>;
-}
+    /// The time, as the tracker's state takes it.
+    pub(super) fn instant(&self) -> Instant {
+        self.begun + Duration::from_millis(self.now)
+    }
 
-impl PopIfDue for BinaryHeap<Reverse<(Instant, u64)>> {
-    fn pop_if_due(&mut self, now: Instant) -> Option<Reverse<(Instant, u64)>> {
-        let due = self.peek().is_some_and(|Reverse((at, _))| *at <= now);
-        if due { self.pop() } else { None }
+    pub(super) fn chance(&mut self, of: f64) -> bool {
+        of > 0.0 && self.rng.random_bool(of)
+    }
+
+    /// For the trace, if there is one.
+    pub(super) fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{:>7} {}", self.now, line()));
+        }
+    }
+
+    pub(super) fn trace(&self) -> &[String] {
+        self.trace.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn steps(&self) -> u64 {
+        self.steps
     }
 }

@@ -357,4 +357,6 @@ impl Drop for Hungry<'_> {
 }
 
 #[cfg(test)]
+mod model_tests;
+#[cfg(test)]
 mod tests;

@@ -162,8 +162,8 @@ impl Master {
         self.check(session)?;
         let mut given = Vec::new();
         while given.len() < most.min(MOST) as usize {
-            let may = |job: &&mut Job| job.state == JobState::Running && !job.pending.is_empty();
-            let jobs = self.jobs.iter_mut().map(|(name, job)| (name, job)).filter(|(_, job)| may(job));
+            let may = |job: &Job| job.state == JobState::Running && !job.pending.is_empty();
+            let jobs = self.jobs.iter_mut().filter(|(_, job)| may(job));
             let next = jobs.min_by_key(|(_, job)| (std::cmp::Reverse(job.priority), job.dispatched));
             let Some((name, job)) = next else { break };
             let Some(number) = job.pending.pop_first() else { break };

@@ -11,6 +11,10 @@ use tokio::time::Instant;
 pub(crate) struct LeaseTable {
     length: Duration,
     leases: BTreeMap<u64, Lease>,
+    /// The fences of each worker.
+    of: BTreeMap<String, BTreeSet<u64>>,
+    /// Who works for each job, and under how many leases: asked for at each heartbeat of each worker.
+    working: BTreeMap<String, BTreeMap<String, usize>>,
 }
 
 #[derive(Debug, Clone)]
@@ -36,13 +40,15 @@ const UNKNOWN_AFTER: Duration = Duration::from_secs(5);
 
 impl LeaseTable {
     pub(crate) fn new(length: Duration) -> Self {
-        LeaseTable { length, leases: BTreeMap::new() }
+        LeaseTable { length, leases: BTreeMap::new(), of: BTreeMap::new(), working: BTreeMap::new() }
     }
 
     /// Gives a task to a worker.
     pub(crate) fn grant(&mut self, task: TaskRef, worker: &str, now: Instant) {
-        let lease = Lease { worker: Some(worker.to_owned()), granted: now, until: now + self.length, task };
-        self.leases.insert(lease.task.fence, lease);
+        let fence = task.fence;
+        self.end(fence);
+        self.leases.insert(fence, Lease { worker: None, granted: now, until: now + self.length, task });
+        self.assign(fence, worker);
     }
 
     /// A task that was out before this tracker started: kept for whoever still renews it.
@@ -64,18 +70,21 @@ impl LeaseTable {
                 Some(lease)
                     if lease.until > now && lease.worker.as_deref().is_none_or(|owner| owner == worker) =>
                 {
-                    lease.worker = Some(worker.to_owned());
                     lease.until = now + self.length;
+                    if lease.worker.is_none() {
+                        self.assign(*fence, worker);
+                    }
                 }
                 _ => renewed.lost.push(*fence),
             }
         }
-        let unknown = |lease: &Lease| {
-            lease.worker.as_deref() == Some(worker)
-                && !held.contains(&lease.task.fence)
-                && now.duration_since(lease.granted) > UNKNOWN_AFTER
+        let held: BTreeSet<u64> = held.iter().copied().collect();
+        let unknown = |fence: &u64| {
+            let granted = self.leases.get(fence).map(|lease| lease.granted);
+            !held.contains(fence) && granted.is_some_and(|at| now.duration_since(at) > UNKNOWN_AFTER)
         };
-        renewed.forgotten = self.take(unknown);
+        let forgotten = self.of.get(worker).into_iter().flatten().copied().filter(unknown).collect();
+        renewed.forgotten = self.take_all(forgotten);
         renewed
     }
 
@@ -94,12 +103,12 @@ impl LeaseTable {
 
     /// The task of this fence is settled, or the master refuses it.
     pub(crate) fn end(&mut self, fence: u64) {
-        self.leases.remove(&fence);
+        self.remove(fence);
     }
 
     /// Keeps only leases whose fences the master knows; what else was here is lost.
     pub(crate) fn keep_only(&mut self, known: &BTreeSet<u64>) {
-        self.leases.retain(|fence, _| known.contains(fence));
+        drop(self.take(|lease| !known.contains(&lease.task.fence)));
     }
 
     /// Every fence in the table.
@@ -107,15 +116,15 @@ impl LeaseTable {
         self.leases.keys().copied().collect()
     }
 
-    /// Who works for each job.
-    pub(crate) fn working(&self) -> BTreeMap<&str, BTreeSet<&str>> {
-        let mut working = BTreeMap::<_, BTreeSet<_>>::new();
-        for lease in self.leases.values() {
-            if let Some(worker) = &lease.worker {
-                working.entry(lease.task.job.as_str()).or_default().insert(worker.as_str());
-            }
-        }
-        working
+    /// Among how many workers the cluster's limits are divided, and those of each job that this worker works
+    /// for. A worker that has no task now counts as if it had its first one.
+    pub(crate) fn sharing<'a>(
+        &'a self,
+        worker: &'a str,
+    ) -> (usize, impl Iterator<Item = (&'a str, usize)> + use<'a>) {
+        let jobs = self.working.iter().filter(move |(_, workers)| workers.contains_key(worker));
+        let jobs = jobs.map(|(job, workers)| (job.as_str(), workers.len()));
+        (self.of.len() + usize::from(!self.of.contains_key(worker)), jobs)
     }
 
     /// All leases of a worker; they are gone from the table.
@@ -129,12 +138,43 @@ impl LeaseTable {
     }
 
     fn take(&mut self, which: impl Fn(&Lease) -> bool) -> Vec<TaskRef> {
-        let taken: Vec<TaskRef> =
-            self.leases.values().filter(|lease| which(lease)).map(|lease| lease.task.clone()).collect();
-        for task in &taken {
-            self.leases.remove(&task.fence);
+        let taken = self.leases.values().filter(|lease| which(lease)).map(|lease| lease.task.fence);
+        self.take_all(taken.collect())
+    }
+
+    fn take_all(&mut self, fences: Vec<u64>) -> Vec<TaskRef> {
+        fences.into_iter().filter_map(|fence| self.remove(fence)).collect()
+    }
+
+    /// The one place where a lease gets its holder.
+    fn assign(&mut self, fence: u64, worker: &str) {
+        let Some(lease) = self.leases.get_mut(&fence) else { return };
+        lease.worker = Some(worker.to_owned());
+        self.of.entry(worker.to_owned()).or_default().insert(fence);
+        let workers = self.working.entry(lease.task.job.clone()).or_default();
+        *workers.entry(worker.to_owned()).or_default() += 1;
+    }
+
+    /// The one place where a lease goes.
+    fn remove(&mut self, fence: u64) -> Option<TaskRef> {
+        let lease = self.leases.remove(&fence)?;
+        let Some(worker) = lease.worker else { return Some(lease.task) };
+        if let Some(fences) = self.of.get_mut(&worker) {
+            fences.remove(&fence);
+            if fences.is_empty() {
+                self.of.remove(&worker);
+            }
         }
-        taken
+        if let Some(workers) = self.working.get_mut(&lease.task.job) {
+            match workers.get_mut(&worker) {
+                Some(leases) if *leases > 1 => *leases -= 1,
+                _ => drop(workers.remove(&worker)),
+            }
+            if workers.is_empty() {
+                self.working.remove(&lease.task.job);
+            }
+        }
+        Some(lease.task)
     }
 }
 

@@ -71,7 +71,7 @@ fn whatever_gets_lost_each_task_has_one_holder_nothing_is_lost_and_every_run_end
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let ended: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
-        for failed in ended.into_iter().filter_map(Result::err) {
+        if let Some(failed) = ended.into_iter().find_map(Result::err) {
             std::panic::resume_unwind(failed);
         }
     });

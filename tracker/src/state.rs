@@ -142,14 +142,10 @@ impl State {
     /// What a worker may use of the cluster's limits and of those of its jobs. What the master has not said
     /// yet is left out: then the worker keeps to what it has.
     fn limits_of(&self, worker: &str) -> (Option<v1::Limits>, Vec<v1::WorkerJobLimits>) {
-        let working = self.leases.working();
-        let all: BTreeSet<&str> = working.values().flatten().copied().collect();
-        // A worker that has no task now gets the share that it will have with its first one.
-        let all = all.len() + usize::from(!all.contains(worker));
-        let mine = working.iter().filter(|(_, workers)| workers.contains(worker));
-        let jobs = mine.filter_map(|(job, workers)| {
-            let limits = limits::share(self.jobs.get(*job)?, workers.len());
-            Some(v1::WorkerJobLimits { job: (*job).to_owned(), limits: Some(limits) })
+        let (all, jobs) = self.leases.sharing(worker);
+        let jobs = jobs.filter_map(|(job, workers)| {
+            let limits = limits::share(self.jobs.get(job)?, workers);
+            Some(v1::WorkerJobLimits { job: job.to_owned(), limits: Some(limits) })
         });
         (self.cluster.as_ref().map(|cluster| limits::share(cluster, all)), jobs.collect())
     }

@@ -19,6 +19,8 @@ type Object = (String, u32, u32);
 pub(super) struct Oracle {
     /// The fence under which a task is out now.
     living: BTreeMap<(String, u32), u64>,
+    /// Every hand-out of the jobs that are there.
+    given: BTreeMap<u64, String>,
     /// Who got or reported on a hand-out, while it was the living one.
     holder: BTreeMap<u64, Who>,
     /// What workers were told is durable.
@@ -32,6 +34,7 @@ pub(super) struct Oracle {
 impl Oracle {
     /// The master gave it to a tracker.
     pub(super) fn handed_out(&mut self, task: &v1::TaskRef) -> Result<(), String> {
+        self.given.insert(task.fence, task.job.clone());
         match self.living.insert(place(task), task.fence) {
             Some(before) => Err(format!("{task:?} is out twice, under {before} too")),
             None => Ok(()),
@@ -48,6 +51,7 @@ impl Oracle {
     /// The job is gone, and with it whatever was said of it.
     pub(super) fn cleaned(&mut self, name: &str) {
         self.living.retain(|(job, _), _| job != name);
+        self.given.retain(|_, job| job != name);
         self.acknowledged.retain(|(job, ..)| job != name);
         self.arrived.retain(|(job, ..)| job != name);
     }
@@ -92,11 +96,11 @@ impl Oracle {
 
     /// A worker was told that this is durable.
     pub(super) fn acknowledged(&mut self, task: &v1::TaskRef, records: &[(u32, Outcome)]) {
-        let arrived = records.iter().filter(|(_, outcome)| *outcome == Outcome::Succeeded);
-        // The answer may be older than a `clean` and a new job of that name: then it says nothing of that one.
-        let known = |index: &u32| self.arrived.contains(&(task.job.clone(), task.number, *index));
-        let known: Vec<u32> = arrived.map(|(index, _)| *index).filter(known).collect();
-        self.acknowledged.extend(known.iter().map(|index| (task.job.clone(), task.number, *index)));
+        // An answer may be older than a `clean` and another job of that name: it says nothing of that one.
+        if self.given.contains_key(&task.fence) {
+            let arrived = records.iter().filter(|(_, outcome)| *outcome == Outcome::Succeeded);
+            self.acknowledged.extend(arrived.map(|(index, _)| (task.job.clone(), task.number, *index)));
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
+use proto::text::is_hostile;
 use serde::Serialize;
 use serde_json::json;
 
@@ -93,7 +94,7 @@ pub(crate) fn printable(text: &str) -> String {
     for c in text.chars() {
         match c {
             '\n' => shown.push(c),
-            c if c.is_control() => shown.extend(c.escape_unicode()),
+            c if is_hostile(c) => shown.extend(c.escape_unicode()),
             c => shown.push(c),
         }
     }

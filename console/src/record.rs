@@ -2,6 +2,7 @@
 //! terminal.
 
 use proto::ObjectKey;
+use proto::text::is_hostile;
 use proto::v1::{AuditRecord, Outcome};
 use serde_json::{Value, json};
 
@@ -79,8 +80,8 @@ pub(crate) fn json_line(round: u32, task: u32, record: &AuditRecord) -> String {
     let mut line = String::with_capacity(text.len() + 1);
     for c in text.chars() {
         match c {
-            // serde_json escapes the others.
-            '\u{7f}'..='\u{9f}' => line.push_str(&format!("\\u{:04x}", c as u32)),
+            // serde_json escapes the others. None of these is beyond four digits.
+            c if is_hostile(c) => line.push_str(&format!("\\u{:04x}", c as u32)),
             c => line.push(c),
         }
     }
@@ -104,7 +105,7 @@ pub(crate) fn csv_line(round: u32, task: u32, record: &AuditRecord) -> String {
 
 fn csv_text(text: &[u8]) -> String {
     let plain = ObjectKey::new(text.to_vec()).to_line().replace('"', "\"\"");
-    let formula = plain.starts_with(['=', '+', '-', '@']);
+    let formula = plain.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
     format!("\"{}{plain}\"", if formula { "'" } else { "" })
 }
 
@@ -115,7 +116,7 @@ mod tests {
     fn hostile() -> AuditRecord {
         AuditRecord {
             key: b"a\"b\n\x1b[31m,=1".to_vec(),
-            text: "=cmd()\r\n".into(),
+            text: "=cmd()\r\n\u{202e}".into(),
             note: "\u{9b}31m\u{7f}".into(),
             ..AuditRecord::default()
         }
@@ -140,12 +141,12 @@ mod tests {
         assert_eq!(back["key"], "a\"b\n\u{1b}[31m,=1");
         assert_eq!(back["note"], "\u{9b}31m\u{7f}");
         assert!(
-            !json.trim_end().contains(char::is_control)
-                && !csv_line(1, 2, &hostile()).trim_end().contains(char::is_control)
+            !json.trim_end().contains(is_hostile)
+                && !csv_line(1, 2, &hostile()).trim_end().contains(is_hostile)
         );
         let csv = csv_line(1, 2, &hostile());
         assert_eq!(csv.matches('\n').count(), 1);
         assert!(csv.contains("\"a\"\"b%0A%1B[31m,=1\""), "{csv}");
-        assert!(csv.contains("\"'=cmd()%0D%0A\""), "{csv}");
+        assert!(csv.contains("\"'=cmd()%0D%0A%E2%80%AE\""), "{csv}");
     }
 }

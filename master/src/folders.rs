@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use proto::ObjectKey;
+use proto::text::one_line;
 use proto::v1::{AuditRecord, Outcome};
 
 use crate::audit;
@@ -35,8 +36,7 @@ fn list_line(record: &AuditRecord) -> String {
 fn log_line(record: &AuditRecord) -> String {
     let time = jiff::Timestamp::from_millisecond(record.finished_at).unwrap_or_default();
     let key = ObjectKey::new(record.key.clone()).to_line();
-    let text: String = record.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    format!("{time}\t{key}\t{}\t{text}\n", record.code)
+    format!("{time}\t{key}\t{}\t{}\n", one_line(&record.code), one_line(&record.text))
 }
 
 #[cfg(test)]

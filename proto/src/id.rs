@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 
+use crate::text::is_hostile;
 use crate::v1;
 
 /// A job's name: `[a-zA-Z0-9_-]{4,128}`, so that it is a safe file name everywhere.
@@ -112,15 +113,12 @@ impl ObjectKey {
     }
 
     /// One line for lists and logs that maps back to the key and cannot disturb a terminal or a CSV: `%`,
-    /// control characters and bytes that are not UTF-8 are written `%XX`, everything else as it is.
+    /// what [`is_hostile`] names, and bytes that are not UTF-8 are written `%XX`, everything else as it is.
     pub fn to_line(&self) -> String {
         let mut line = String::with_capacity(self.0.len());
         for chunk in self.0.utf8_chunks() {
             for c in chunk.valid().chars() {
-                if c == '%'
-                    || c.is_control()
-                    || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}')
-                {
+                if c == '%' || is_hostile(c) {
                     let mut utf8 = [0; 4];
                     for byte in c.encode_utf8(&mut utf8).bytes() {
                         line.push_str(&format!("%{byte:02X}"));
@@ -143,10 +141,10 @@ impl ObjectKey {
         let mut at = 0;
         while at < bytes.len() {
             let escaped = (bytes[at] == b'%').then(|| bytes.get(at + 1..at + 3)).flatten();
-            let byte = escaped.and_then(|hex| std::str::from_utf8(hex).ok());
-            match byte.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-                Some(byte) => {
-                    key.push(byte);
+            let digit = |at: usize| escaped.and_then(|hex| char::from(hex[at]).to_digit(16));
+            match digit(0).zip(digit(1)) {
+                Some((high, low)) => {
+                    key.push((high * 16 + low) as u8);
                     at += 3;
                 }
                 None => {

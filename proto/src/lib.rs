@@ -8,6 +8,8 @@ pub mod manifest;
 #[cfg(feature = "model")]
 pub mod model;
 pub mod state;
+pub mod text;
+mod unpack;
 
 pub use audit::{ObjectErrorCode, Proof};
 pub use id::{JobName, ObjectKey, TaskId};

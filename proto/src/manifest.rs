@@ -9,10 +9,15 @@ use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, checksum};
 
 use crate::id::ObjectKey;
+use crate::unpack::unpack;
 
 const MAGIC: &[u8; 4] = b"BRGM";
 const VERSION: u8 = 1;
 const TRAILER: usize = 16;
+/// A task has 50,000 objects at most.
+const MOST_ENTRIES: u64 = 1 << 16;
+/// Bytes of all entries, and of all keys without their sharing: far above 50,000 keys of the longest length.
+const MOST_PLAIN: usize = 256 << 20;
 
 const HAS_TIME: u8 = 1;
 const HEX_ETAG: u8 = 2;
@@ -107,13 +112,21 @@ pub fn decode(file: &[u8]) -> Result<Vec<Entry>, ManifestError> {
     }
     let (body, count) = summed.split_at(summed.len() - 8);
     let count = count.iter().rev().fold(0u64, |n, byte| n << 8 | u64::from(*byte));
-    let plain = zstd::stream::decode_all(&body[head..]).map_err(|_| ManifestError::Damaged("not zstd"))?;
+    if count > MOST_ENTRIES {
+        return Err(ManifestError::Damaged("more entries than a task has"));
+    }
+    let plain =
+        unpack(&body[head..], MOST_PLAIN).ok_or(ManifestError::Damaged("not zstd, or too much of it"))?;
     let mut input = Input(&plain);
     let mut entries: Vec<Entry> = Vec::new();
-    let mut time = 0;
+    let (mut time, mut keys) = (0, 0);
     while !input.0.is_empty() {
         let before = entries.last().map_or(&[][..], |entry| entry.key.as_bytes());
         let entry = read_entry(&mut input, before, &mut time).ok_or(ManifestError::Damaged("a cut entry"))?;
+        keys += entry.key.as_bytes().len();
+        if entries.len() as u64 == count || keys > MOST_PLAIN {
+            return Err(ManifestError::Damaged("a wrong count, or keys without end"));
+        }
         entries.push(entry);
     }
     if entries.len() as u64 == count { Ok(entries) } else { Err(ManifestError::Damaged("a wrong count")) }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use proto::ObjectKey;
+use proto::text::one_line;
 
 /// The result of every call to an adapter.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -248,7 +249,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 /// What a service says is untrusted: control characters never reach a terminal or a log.
 fn printable(text: &str) -> String {
     let cut: String = text.chars().take(500).collect();
-    cut.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim().to_owned()
+    one_line(&cut).trim().to_owned()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod failure;
 mod headers;
+mod hidden;
 mod list;
 mod multipart;
 mod object;

@@ -35,8 +35,9 @@ impl Host {
         }
         let (name, port) = split_port(rest)?;
         let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-        let labels =
-            !name.is_empty() && name.split('.').all(|label| !label.is_empty()) && name.chars().all(good);
+        let labels = !name.starts_with('-')
+            && name.split('.').all(|label| !label.is_empty())
+            && name.chars().all(good);
         let v6 = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
         match v6 {
             Some(v6) if v6.parse::<std::net::Ipv6Addr>().is_ok() => {}

@@ -21,7 +21,7 @@ pub(super) fn of_answer(client: &Client, call: &Call<'_>, head: &Parts, body: &[
     let kind = client.dialect.kind_of(&said.code).unwrap_or_else(|| of_status(head.status, call.op));
     let kind = mend(kind, head.status.as_u16(), &said, call);
     let mut message = match (&*said.message, &*said.code) {
-        ("", "") => plain(head.status, body),
+        ("", "") => plain(call, head.status, body),
         ("", code) => code.to_owned(),
         (message, _) => message.to_owned(),
     };
@@ -49,7 +49,7 @@ pub(super) fn of_answer(client: &Client, call: &Call<'_>, head: &Parts, body: &[
     let id = ["x-amz-request-id", "x-oss-request-id"].map(text).into_iter().find(|id| !id.is_empty());
     let id = id.unwrap_or(said.request_id);
     call.error(kind, message)
-        .service(head.status.as_u16(), said.code, id)
+        .service(head.status.as_u16(), call.hidden.out_of(said.code), call.hidden.out_of(id))
         .retry_after(retry_after(&head.headers))
 }
 
@@ -66,7 +66,8 @@ pub(super) fn in_success(
     }
     let kind = client.dialect.kind_of(&said.code).unwrap_or(ErrorKind::ServiceFailure);
     let id = ["x-amz-request-id", "x-oss-request-id"].map(|name| header(headers, name)).concat();
-    Some(call.error(kind, said.message).service(200, said.code, id))
+    let (code, id) = (call.hidden.out_of(said.code), call.hidden.out_of(id));
+    Some(call.error(kind, said.message).service(200, code, id))
 }
 
 /// What the code alone does not tell.
@@ -119,8 +120,10 @@ fn of_status(status: StatusCode, op: Op) -> ErrorKind {
 }
 
 /// The begin of an answer that is no error document (a proxy's page, for instance).
-fn plain(status: StatusCode, body: &[u8]) -> String {
-    let text: String = String::from_utf8_lossy(body).chars().take(200).collect();
+fn plain(call: &Call<'_>, status: StatusCode, body: &[u8]) -> String {
+    // Before it is cut: half a secret is one too.
+    let text = call.hidden.out_of(String::from_utf8_lossy(body));
+    let text: String = text.chars().take(200).collect();
     let reason = status.canonical_reason().unwrap_or("no reason given");
     if text.trim().is_empty() { reason.to_owned() } else { format!("{reason}: {text}") }
 }

@@ -21,6 +21,11 @@ const HONEST: u8 = 1;
 /// The service was seen to send keys as they are, whatever it says.
 const PLAIN: u8 = 2;
 
+/// Bytes of an object; sums of sizes stay numbers.
+const LARGEST: u64 = 1 << 53;
+/// Bytes of a key. Services have 1,024 or fewer; a task of 50,000 such keys still fits into memory.
+const LONGEST_KEY: usize = 4096;
+
 /// What needs not be found out: these services do as they say.
 pub(super) fn known_encoding(dialect: &Dialect, host: &str) -> u8 {
     let vendors = dialect.scheme == Scheme::Oss || host.contains(".amazonaws.com");
@@ -214,7 +219,10 @@ impl Client {
         for contents in &listing.contents {
             let key = self.relative(call, decode(&contents.key, &listing.encoding_type))?;
             let size = contents.size;
-            let size = size.ok_or_else(|| call.error(ErrorKind::Protocol, format!("{key:?} has no size")))?;
+            let size = size.filter(|size| *size <= LARGEST);
+            let odd =
+                || call.error(ErrorKind::Protocol, format!("{key:?} has no size, or one that cannot be"));
+            let size = size.ok_or_else(odd)?;
             if size == 0 && key.as_bytes().is_empty() && self.endpoint.prefix.ends_with('/') {
                 // The marker of the prefix itself: below the prefix it has no name.
                 page.special += 1;
@@ -250,6 +258,10 @@ impl Client {
                 ErrorKind::Protocol,
                 format!("the listing has {key:?}, which is not below the prefix"),
             ));
+        }
+        if full.len() > LONGEST_KEY {
+            let text = format!("the listing has a key of {} bytes, which no service has", full.len());
+            return Err(call.error(ErrorKind::Protocol, text));
         }
         let full = bytes::Bytes::from(full);
         Ok(ObjectKey::new(full.slice(prefix.len()..)))

@@ -11,6 +11,7 @@ use proto::ObjectKey;
 
 use super::Client;
 use super::failure;
+use super::hidden::Hidden;
 use crate::dialect::Scheme;
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::http::Failure;
@@ -33,12 +34,24 @@ pub(super) struct Call<'a> {
     pub(super) payload: Payload,
     /// Multiplies the time to the first byte, for calls that make the service work.
     pub(super) patience: u32,
+    /// Kept out of every error about it.
+    pub(super) hidden: Hidden,
 }
 
 impl<'a> Call<'a> {
     pub(super) fn new(op: Op, kind: RequestKind, method: Method, key: Option<&'a ObjectKey>) -> Self {
         let (query, headers) = (Vec::new(), Vec::new());
-        Call { op, kind, method, key, query, headers, payload: Payload::default(), patience: 1 }
+        Call {
+            op,
+            kind,
+            method,
+            key,
+            query,
+            headers,
+            payload: Payload::default(),
+            patience: 1,
+            hidden: Hidden::default(),
+        }
     }
 
     pub(super) fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -60,7 +73,7 @@ impl<'a> Call<'a> {
     }
 
     pub(super) fn error(&self, kind: ErrorKind, text: impl Into<String>) -> Error {
-        let error = Error::new(kind, self.op, text);
+        let error = Error::new(kind, self.op, self.hidden.out_of(text));
         match self.key {
             Some(key) => error.on(key),
             None => error,
@@ -122,6 +135,7 @@ impl Client {
         parts
             .headers
             .insert(USER_AGENT, HeaderValue::from_static(concat!("brigade/", env!("CARGO_PKG_VERSION"))));
+        call.hidden.keep(&parts.headers, &self.endpoint);
         if call.op == Op::Get {
             parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }

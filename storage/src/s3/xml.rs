@@ -159,7 +159,8 @@ pub(super) fn parse<T: Document>(body: &[u8]) -> Result<T, String> {
     let text = std::str::from_utf8(body).map_err(|_| "the answer is not UTF-8".to_owned())?;
     let root = root(text).unwrap_or_default();
     if !T::ROOTS.contains(&root) {
-        let begin: String = text.chars().take(100).collect();
+        // An error shows far less of it, when secrets are out of it.
+        let begin: String = text.chars().take(4_000).collect();
         return Err(format!("the answer is not a {} (a proxy's page?): {begin}", T::ROOTS.join(" or ")));
     }
     // Servers that write a key's carriage return as it is: XML would read it as a line feed.

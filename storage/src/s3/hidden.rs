@@ -1,0 +1,85 @@
+//! What a request carried that nobody may read in an error: services, proxies and debugging servers say back
+//! what they were sent, and errors end in logs, reports and tickets.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use conf::Endpoint;
+use http::HeaderMap;
+
+use super::request::encode;
+
+/// Shorter ones are no secrets, and would make holes into every text.
+const SHORTEST: usize = 6;
+
+/// Headers that prove who sent a request.
+const HEADERS: [&str; 4] =
+    ["authorization", "proxy-authorization", "x-amz-security-token", "x-oss-security-token"];
+
+/// The secrets of one request, filled in when it is signed.
+#[derive(Clone, Default)]
+pub(super) struct Hidden(Arc<Mutex<Vec<String>>>);
+
+impl Hidden {
+    /// Those of a request that is about to be sent.
+    pub(super) fn keep(&self, headers: &HeaderMap, endpoint: &Endpoint) {
+        let mut secrets = Vec::new();
+        for value in HEADERS.iter().flat_map(|name| headers.get_all(*name)) {
+            let Ok(value) = value.to_str() else { continue };
+            // The signature alone, which is what counts.
+            secrets.extend(value.rsplit(['=', ':', ' ']).next().map(str::to_owned));
+            secrets.push(value.to_owned());
+        }
+        for secret in [&endpoint.secret_key, &endpoint.session_token] {
+            let Ok(secret) = secret.reveal() else { continue };
+            let mut encoded = String::new();
+            encode(&mut encoded, secret.as_bytes(), false);
+            secrets.extend([STANDARD.encode(&secret), encoded, secret]);
+        }
+        secrets.retain(|secret| secret.len() >= SHORTEST);
+        // The longest first: a shorter one may be a part of it.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = secrets;
+    }
+
+    /// The text without them.
+    pub(super) fn out_of(&self, text: impl Into<String>) -> String {
+        let secrets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        secrets.iter().fold(text.into(), |text, secret| {
+            if text.contains(secret) { text.replace(secret, "***") } else { text }
+        })
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use conf::Secret;
+
+    use super::*;
+
+    #[test]
+    fn a_text_that_says_a_request_back_says_nothing_that_opens_doors() {
+        let endpoint = Endpoint {
+            secret_key: Secret::Literal("a/secret+key".into()),
+            session_token: Secret::Literal("tok".into()),
+            ..Endpoint::default()
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", "OSS AKID:c2lnbmF0dXJl".parse().unwrap());
+        headers.insert("x-oss-security-token", "sessiontoken".parse().unwrap());
+        let hidden = Hidden::default();
+        hidden.keep(&headers, &endpoint);
+        let said =
+            "OSS AKID:c2lnbmF0dXJl, c2lnbmF0dXJl, sessiontoken, a%2Fsecret%2Bkey, YS9zZWNyZXQra2V5, token";
+        assert_eq!(hidden.out_of(said), "***, ***, ***, ***, ***, token");
+        assert_eq!(format!("{hidden:?}"), "***");
+    }
+}

@@ -5,11 +5,17 @@
 //! `BRIGADE_SEEDS=0..1000000 cargo test -p tests --test fuzz --all-features -- NAME` runs longer, or one input
 //! again.
 
+#[cfg(test)]
 mod configuration;
+#[cfg(test)]
 mod http;
+#[cfg(test)]
 mod messages;
+#[cfg(test)]
 mod mutate;
+#[cfg(test)]
 mod persisted;
+#[cfg(test)]
 mod services;
 
 use std::ops::Range;

@@ -66,7 +66,7 @@ fn take<T>(loaded: Result<Checked<T>, Vec<conf::load::Problem>>, output: &Output
 /// Opens both ends and asks each whether it is there and may be used.
 pub(crate) async fn first_look(job: &JobConf) -> Result<JobConf, Failure> {
     let job = job.fill_in().map_err(|error| Failure::usage(error.to_string()))?;
-    let context = || Context { meter: Meter::unlimited(), timeout: PATIENCE };
+    let context = || Context { meter: Meter::unlimited(), timeout: PATIENCE, job: job.name.clone() };
     let source = storage::open::source(&job.source, &context())
         .map_err(|error| explain("source", &job.source, &error))?;
     let destination = storage::open::destination(&job.destination, &context());

@@ -11,9 +11,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use proto::audit::{self, HEADER};
+use proto::breakpoint;
 use proto::v1::{AuditRecord, Outcome};
 
-use crate::breakpoint::{self, breakpoint};
 use crate::error::MasterError;
 use crate::files;
 use crate::store::tally::Tally;
@@ -218,7 +218,7 @@ fn append(file: &mut File, mut at: u64, frame: &[u8]) -> std::io::Result<u64> {
     if breakpoint::armed(breakpoint::AUDIT_HALF) {
         let half = frame.split_at(frame.len() / 2).0;
         file.write_all(half).and_then(|()| file.sync_all())?;
-        breakpoint(breakpoint::AUDIT_HALF);
+        breakpoint::die();
     }
     file.write_all(frame)?;
     file.sync_data()?;

@@ -45,6 +45,8 @@ pub(crate) struct Job {
     pub(crate) live: HashMap<Place, Live>,
     pub(crate) scan: ScanRun,
     pub(crate) rates: Rates,
+    /// Somebody sweeps after it.
+    pub(crate) tidying: bool,
 }
 
 /// The scan of a job in this process.
@@ -134,6 +136,7 @@ impl Job {
             live: HashMap::new(),
             scan: ScanRun::default(),
             rates: Rates::default(),
+            tidying: false,
         }
     }
 

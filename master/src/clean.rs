@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use proto::JobState;
+use proto::breakpoint::{self, breakpoint};
 use proto::v1::CleanReply;
 use tokio::time::Instant;
 
@@ -28,8 +29,10 @@ impl Master {
         let _one = self.cleaning.lock().await;
         let job = name.to_owned();
         self.blocking(move |master| master.cancel(&job, keep_uploads, force)).await?;
+        breakpoint(breakpoint::CLEAN_BEGUN);
         self.scan_stopped(name).await;
         let uploads = self.take_uploads(name, keep_uploads).await?;
+        breakpoint(breakpoint::CLEAN_ABORTED);
         let job = name.to_owned();
         self.blocking(move |master| master.remove(&job)).await?;
         tracing::info!(job = name, aborted = uploads.aborted, left = uploads.left, "cleaned");
@@ -66,7 +69,7 @@ impl Master {
         }
     }
 
-    async fn take_uploads(&self, name: &str, keep: bool) -> Result<Aborted, MasterError> {
+    async fn take_uploads(self: &Arc<Self>, name: &str, keep: bool) -> Result<Aborted, MasterError> {
         if keep {
             let left = self.store.keys_of(&keys::uploads(name), usize::MAX)?.len() as u64;
             return Ok(Aborted { left, ..Aborted::default() });
@@ -75,7 +78,14 @@ impl Master {
         if self.store.get::<Sealed>(&keys::conf(name))?.is_none() {
             return Ok(Aborted::default());
         }
-        self.abort_uploads(name).await
+        let mut uploads = self.abort_uploads(name).await?;
+        let record = self.book().job(name)?.record.clone();
+        if (record.untidy || record.dispatched > 0)
+            && let Err(error) = self.sweep(name).await
+        {
+            uploads.problems.push(format!("temporary files may be left at the destination: {error}"));
+        }
+        Ok(uploads)
     }
 
     fn remove(&self, name: &str) -> Result<(), MasterError> {
@@ -88,9 +98,11 @@ impl Master {
                 let mut batch = Batch::default();
                 found.iter().for_each(|key| batch.delete(key));
                 self.store.commit(batch)?;
+                breakpoint(breakpoint::CLEAN_HALF);
             }
         }
         files::remove_dir(&self.home.job(name))?;
+        breakpoint(breakpoint::CLEAN_FILES);
         let mut book = self.book();
         let meta = Meta { jobs: book.meta.jobs.saturating_sub(1), ..book.meta.clone() };
         let mut batch = Batch::default();

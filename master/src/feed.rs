@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use proto::breakpoint::{self, breakpoint};
 use proto::manifest::Entry;
 use proto::v1::settlement::Result as Ending;
 use proto::v1::{AuditRecord, Grant, Settlement, TaskRef};
@@ -16,7 +17,6 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::audit::{self, Sheet};
 use crate::book::{Book, Desk, Place};
-use crate::breakpoint::{self, breakpoint};
 use crate::error::MasterError;
 use crate::folders;
 use crate::manifests::Manifests;
@@ -90,6 +90,7 @@ impl Master {
             }
             self.hand_out(&mut book, picked)?
         };
+        breakpoint(breakpoint::HANDED_OUT);
         self.grants(desks)
     }
 
@@ -175,6 +176,7 @@ impl Master {
             let desk = self.book().desk(task);
             if let Ok(desk) = desk {
                 tracing::info!(task = %desk.id, fence = desk.fence, "released");
+                self.note_lost(desk.id.job.as_str())?;
                 self.give_back(&desk)?;
             }
         }

@@ -3,6 +3,7 @@
 use conf::JobConf;
 use conf::differs::Differences;
 use conf::job::JobKind;
+use proto::breakpoint::{self, breakpoint};
 use proto::v1::{LimitRequest, RefreshReply, RetryReply};
 use proto::{JobName, JobState, TaskId, TaskState};
 
@@ -32,6 +33,7 @@ impl Master {
         let meta = crate::store::record::Meta { jobs: book.meta.jobs + 1, ..book.meta.clone() };
         batch.put(&keys::meta(), &meta);
         batch.put(&keys::job(name.as_str()), &record);
+        breakpoint(breakpoint::SEALED);
         self.store.commit(batch)?;
         tracing::info!(job = %name, source = record.source, destination = record.destination, "submitted");
         book.meta = meta;
@@ -103,6 +105,7 @@ impl Master {
         }
         advance(&mut record, &job.round)?;
         self.keep_job(&mut book, name, batch, record)?;
+        breakpoint(breakpoint::RETRIED);
         let job = book.job_mut(name)?;
         let tasks = back.len() as u64;
         for (place, tally) in back {
@@ -169,6 +172,7 @@ impl Master {
                 record.priority = conf.priority;
             }
             record.interval_ms = i64::try_from(conf.interval.as_millis()).unwrap_or(i64::MAX);
+            breakpoint(breakpoint::SEALED);
             self.keep_job(&mut book, name, batch, record)?;
             tracing::info!(job = name, keys = ?renewable, "changed");
         }
@@ -186,7 +190,9 @@ impl Master {
         }
         let mut record = job.record.clone();
         go(&mut record, JobState::Cancelled)?;
-        record.keep_uploads = keep_uploads;
+        if state != JobState::Cancelled {
+            record.keep_uploads = keep_uploads;
+        }
         self.keep_job(&mut book, name, Batch::default(), record)?;
         let job = book.job_mut(name)?;
         stop_scan(job);

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use proto::breakpoint::{self, breakpoint};
 use proto::manifest::Entry;
 use proto::{JobName, JobState, TaskId};
 
-use crate::breakpoint::{self, breakpoint};
 use crate::error::MasterError;
 use crate::manifests::Manifests;
 use crate::master::{Master, advance};

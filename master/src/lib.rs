@@ -3,7 +3,6 @@
 
 mod audit;
 mod book;
-mod breakpoint;
 mod clean;
 mod error;
 mod feed;
@@ -27,6 +26,7 @@ mod tasks_service;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tidy;
 mod uploads;
 
 use std::sync::Arc;

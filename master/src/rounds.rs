@@ -31,6 +31,7 @@ pub(crate) async fn run(master: Arc<Master>) {
     let mut scans = JoinSet::new();
     while !master.shutdown.is_cancelled() {
         let next = due(&master, &mut scans).await;
+        tidy(&master, &mut scans);
         tokio::select! {
             () = master.changed.notified() => {}
             Some(_) = scans.join_next(), if !scans.is_empty() => {}
@@ -38,7 +39,16 @@ pub(crate) async fn run(master: Arc<Master>) {
             () = master.shutdown.cancelled() => {}
         }
     }
+    // A job that ended a moment ago: its caller may be the one who stops the master.
+    tidy(&master, &mut scans);
     while scans.join_next().await.is_some() {}
+}
+
+fn tidy(master: &Arc<Master>, tasks: &mut JoinSet<()>) {
+    for name in master.take_untidy() {
+        let master = master.clone();
+        tasks.spawn(async move { master.tidy(name).await });
+    }
 }
 
 /// Begins what is due now. Gives the time until something else is.
@@ -62,7 +72,7 @@ async fn due(master: &Arc<Master>, scans: &mut JoinSet<()>) -> Duration {
                     };
                     scans.spawn(scan_job(keeper, job.scan.progress.clone(), token));
                 }
-                JobState::Waiting => {
+                JobState::Waiting if !job.tidying => {
                     let left = job.round.started_ms + job.record.interval_ms - now;
                     match u64::try_from(left) {
                         Ok(left) if left > 0 => next = next.min(Duration::from_millis(left)),
@@ -186,7 +196,7 @@ fn open(keeper: &Keeper, conf: &JobConf, source: bool) -> Result<Arc<dyn Source>
         slot.map_or_else(|_| Meter::unlimited(), |slot| slot.get_or_insert_with(Meter::unlimited).clone())
     };
     let endpoint = if source { &conf.source } else { &conf.destination };
-    let context = Context { meter, timeout: conf.transfer.timeout };
+    let context = Context { meter, timeout: conf.transfer.timeout, job: conf.name.clone() };
     Ok(keeper.master.opener.source(endpoint, &context)?)
 }
 

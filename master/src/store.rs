@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use conf::Home;
 use prost::Message;
+use proto::breakpoint::{self, breakpoint};
 
 use crate::error::MasterError;
 use crate::files;
@@ -200,7 +201,10 @@ impl Store {
             return Err(self.refused("an earlier write failed"));
         };
         batch.put(&keys::steps(), &Steps { number: step });
-        let written = self.db.apply_batch(batch.0).and_then(|()| self.db.flush()).map_err(|e| self.failed(e));
+        let applied = self.db.apply_batch(batch.0);
+        breakpoint(breakpoint::COMMIT_APPLIED);
+        let written = applied.and_then(|()| self.db.flush()).map_err(|e| self.failed(e));
+        breakpoint(breakpoint::COMMIT_FLUSHED);
         // sled only asks the kernel to write; this asks the disk.
         let synced = written.and_then(|_| self.log.sync_data().map_err(|e| self.refused(&e.to_string())));
         if let Err(error) = synced {

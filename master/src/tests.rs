@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use proto::breakpoint;
 use proto::channel::{self, Caller, Token};
 use proto::v1;
 use proto::v1::jobs_client::JobsClient;

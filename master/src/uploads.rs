@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use proto::breakpoint::{self, breakpoint};
 use proto::v1::{RecordBatch, Upload, UploadProgress};
 use proto::{ObjectKey, TaskId};
 use storage::open::Context;
-use storage::{ErrorKind, Meter, UploadRef};
+use storage::{ErrorKind, Meter, Unwanted, UploadRef};
 use tokio::time::timeout;
 
 use crate::audit::{self, Sheet};
@@ -55,15 +56,20 @@ impl Master {
         let arrived = sheet.append(batch.records)?;
         self.note_tally(&desk, sheet.tally().clone());
         let mut forget = Batch::default();
-        let mut any = false;
-        for index in arrived.iter().filter(|index| sheet.uploads.contains(index)) {
-            forget.delete(&keys::upload(&desk.id, *index));
-            any = true;
+        let mut over = Vec::new();
+        for index in arrived.into_iter().filter(|index| sheet.uploads.contains(index)) {
+            let key = keys::upload(&desk.id, index);
+            // Where one may be open that nobody knows, `clean` still has to look for it.
+            if self.store.get::<Upload>(&key)?.is_some_and(|upload| !upload.upload_id.is_empty()) {
+                forget.delete(&key);
+                over.push(index);
+            }
         }
-        if any {
+        if !over.is_empty() {
             self.store.commit(forget)?;
-            sheet.uploads.retain(|index| !arrived.contains(index));
+            sheet.uploads.retain(|index| !over.contains(index));
         }
+        breakpoint(breakpoint::RECORDED);
         Ok(())
     }
 
@@ -113,7 +119,8 @@ impl Master {
             return Ok(out);
         }
         let conf = self.conf(name)?;
-        let context = Context { meter: Meter::unlimited(), timeout: conf.transfer.timeout };
+        let context =
+            Context { meter: Meter::unlimited(), timeout: conf.transfer.timeout, job: conf.name.clone() };
         let destination = match self.opener.destination(&conf.destination, &context) {
             Ok(destination) => destination,
             Err(error) => {
@@ -123,17 +130,14 @@ impl Master {
             }
         };
         let mut hopeless = false;
-        for upload in uploads
-            .into_iter()
-            .map(|upload| UploadRef { key: ObjectKey::new(upload.key), id: upload.upload_id })
-        {
+        for unwanted in uploads.into_iter().map(unwanted) {
             if hopeless {
                 out.left += 1;
                 continue;
             }
-            let why = match timeout(ABORT, destination.abort(&upload)).await {
-                Ok(Ok(())) => {
-                    out.aborted += 1;
+            let why = match timeout(ABORT, destination.abort(&unwanted)).await {
+                Ok(Ok(aborted)) => {
+                    out.aborted += aborted;
                     continue;
                 }
                 Ok(Err(error)) => {
@@ -141,7 +145,7 @@ impl Master {
                         storage::retry::is_systemic(error.kind()) || error.kind() == ErrorKind::Unreachable;
                     error.to_string()
                 }
-                Err(_) => format!("no answer for {} s when aborting {:?}", ABORT.as_secs(), upload.key),
+                Err(_) => format!("no answer for {} s when aborting {:?}", ABORT.as_secs(), unwanted.key()),
             };
             out.left += 1;
             if out.problems.len() < 10 {
@@ -150,4 +154,12 @@ impl Master {
         }
         Ok(out)
     }
+}
+
+fn unwanted(upload: Upload) -> Unwanted {
+    let key = ObjectKey::new(upload.key);
+    if upload.upload_id.is_empty() {
+        return Unwanted::Unknown { key, since_ms: upload.begun_ms, wanted: String::new() };
+    }
+    Unwanted::Known(UploadRef { key, id: upload.upload_id })
 }

@@ -2,6 +2,7 @@
 //! reads: manifests and audit records. Imports nothing of ours.
 
 pub mod audit;
+pub mod breakpoint;
 pub mod channel;
 pub mod id;
 pub mod manifest;

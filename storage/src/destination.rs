@@ -45,7 +45,8 @@ pub trait Destination: fmt::Debug + Send + Sync {
     ) -> Result<Written>;
 
     /// Throws an upload away; one that is not there is no error.
-    async fn abort(&self, upload: &UploadRef) -> Result<()>;
+    /// Gives how many were told to go.
+    async fn abort(&self, unwanted: &Unwanted) -> Result<u64>;
 }
 
 /// What a destination can hold.
@@ -87,6 +88,33 @@ pub struct UploadRef {
     pub key: ObjectKey,
     /// The service's name for the upload; for local: the temporary file's.
     pub id: String,
+}
+
+/// Uploads that are to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unwanted {
+    /// This one.
+    Known(UploadRef),
+    /// Those of exactly this key whose ids nobody ever learnt. Where uploads are files with a name, that is
+    /// left to the sweep.
+    Unknown {
+        /// The object's key.
+        key: ObjectKey,
+        /// Begun at this time (Unix ms) or later, by our clock.
+        since_ms: i64,
+        /// The id of the one that is wanted; empty: none is.
+        wanted: String,
+    },
+}
+
+impl Unwanted {
+    /// The key that they are of.
+    pub fn key(&self) -> &ObjectKey {
+        match self {
+            Unwanted::Known(upload) => &upload.key,
+            Unwanted::Unknown { key, .. } => key,
+        }
+    }
 }
 
 /// A part that was written.

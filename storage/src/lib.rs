@@ -22,7 +22,7 @@ mod sign;
 pub mod source;
 pub mod upkeep;
 
-pub use destination::{Destination, PartDone, PutOptions, UploadRef, Written};
+pub use destination::{Destination, PartDone, PutOptions, Unwanted, UploadRef, Written};
 pub use error::{Error, ErrorKind, Op, Result};
 pub use meta::{Checksums, Headers, ObjectMeta, Version};
 pub use meter::{Meter, RequestKind, Side};

@@ -44,7 +44,7 @@ mod tests;
 mod walk;
 mod write;
 
-pub use sweep::sweep_temporaries;
+pub(crate) use sweep::sweep_temporaries;
 
 /// The hash of what is read back.
 const CRC: CrcAlgorithm = CrcAlgorithm::Crc64Nvme;
@@ -73,6 +73,8 @@ struct Tree {
     /// Before every key, as in a bucket.
     prefix: Vec<u8>,
     meter: Meter,
+    /// Begins the names of this job's temporary files.
+    mark: String,
 }
 
 /// What is being done, for errors.
@@ -121,6 +123,7 @@ impl Tree {
             root: endpoint.path.clone(),
             prefix: endpoint.prefix.as_bytes().to_vec(),
             meter: context.meter.clone(),
+            mark: temporary::mark(&context.job),
         })
     }
 

@@ -12,7 +12,7 @@ use md5::{Digest, Md5};
 use proto::ObjectKey;
 use proto::manifest::Entry;
 
-use crate::destination::{Destination, Limits, PartDone, PutOptions, UploadRef, Whole, Written};
+use crate::destination::{Destination, Limits, PartDone, PutOptions, Unwanted, UploadRef, Whole, Written};
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::meta::{Checksums, Headers, ObjectMeta, Version};
 use crate::meter::{Meter, RequestKind};
@@ -474,9 +474,16 @@ impl Destination for MemoryStore {
         Ok(written)
     }
 
-    async fn abort(&self, upload: &UploadRef) -> Result<()> {
-        self.call(Op::Abort, RequestKind::Multipart, Some(&upload.key)).await?;
-        self.inner().uploads.remove(&upload.id);
-        Ok(())
+    async fn abort(&self, unwanted: &Unwanted) -> Result<u64> {
+        self.call(Op::Abort, RequestKind::Multipart, Some(unwanted.key())).await?;
+        let mut inner = self.inner();
+        let before = inner.uploads.len();
+        match unwanted {
+            Unwanted::Known(upload) => drop(inner.uploads.remove(&upload.id)),
+            Unwanted::Unknown { key, wanted, .. } => {
+                inner.uploads.retain(|id, (of, _)| of != key || id == wanted)
+            }
+        }
+        Ok((before - inner.uploads.len()) as u64)
     }
 }

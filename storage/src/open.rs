@@ -1,5 +1,6 @@
 //! From an endpoint of the configuration to its adapter: the only match over providers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub struct Context {
     pub meter: Meter,
     /// Longest duration of a step: connect, first byte, a pause in a body.
     pub timeout: Duration,
+    /// The job's name: marks its temporary files, so that they are told from those of others.
+    pub job: String,
 }
 
 /// The endpoint as a source.
@@ -43,6 +46,15 @@ pub fn destination(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Des
 /// What is beside reading and writing, where the endpoint has it.
 pub fn upkeep(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Upkeep>> {
     Ok(Arc::new(S3Store::open(endpoint, dialect(endpoint.kind)?, context)?))
+}
+
+/// Removes the temporary files that killed holders of this job's tasks left at a local destination, but those
+/// that are `wanted` (ids of uploads); answers how many. Call it when nobody works on the job.
+pub async fn sweep(endpoint: &Endpoint, job: &str, wanted: BTreeSet<String>) -> Result<u64> {
+    match endpoint.kind {
+        EndpointType::Local => crate::local::sweep_temporaries(&endpoint.path, job, wanted).await,
+        _ => Ok(0),
+    }
 }
 
 fn dialect(kind: EndpointType) -> Result<&'static Dialect> {

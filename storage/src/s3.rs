@@ -19,7 +19,7 @@ use conf::Endpoint;
 use http::Uri;
 use proto::ObjectKey;
 
-use crate::destination::{Destination, Limits, PartDone, PutOptions, UploadRef, Whole, Written};
+use crate::destination::{Destination, Limits, PartDone, PutOptions, Unwanted, UploadRef, Whole, Written};
 use crate::dialect::{Dialect, Sum};
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::http::Http;
@@ -242,8 +242,11 @@ impl Destination for S3Store {
         self.0.complete(upload, options, parts, whole).await
     }
 
-    async fn abort(&self, upload: &UploadRef) -> Result<()> {
-        self.0.abort(upload).await
+    async fn abort(&self, unwanted: &Unwanted) -> Result<u64> {
+        match unwanted {
+            Unwanted::Known(upload) => self.0.abort(upload).await.map(|()| 1),
+            Unwanted::Unknown { key, since_ms, wanted } => self.abort_unknown(key, *since_ms, wanted).await,
+        }
     }
 }
 

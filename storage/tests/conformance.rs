@@ -36,7 +36,7 @@ macro_rules! cases {
     };
 }
 
-const CASES: [(&str, Case); 27] = cases![
+const CASES: [(&str, Case); 28] = cases![
     list::nothing_is_listed_where_nothing_is,
     list::keys_come_in_the_order_of_their_bytes,
     list::a_listing_starts_after_any_key,
@@ -59,6 +59,7 @@ const CASES: [(&str, Case); 27] = cases![
     write::a_part_that_is_sent_again_replaces_the_first,
     write::a_wrong_whole_is_never_visible,
     write::an_aborted_upload_is_gone,
+    write::uploads_whose_ids_were_lost_go_and_no_others,
     write::an_upload_over_an_object_leaves_it_until_the_end,
     keys::every_key_is_kept_or_refused,
     keys::a_refused_key_disturbs_nothing_else,

@@ -3,6 +3,8 @@
 
 mod arrows;
 mod bad_input;
+mod breakpoints;
+mod crash;
 mod directions;
 mod faults;
 mod keys;

@@ -80,6 +80,11 @@ impl Server {
         Server { address, state, runtime: Some(runtime) }
     }
 
+    /// Which vendor's rules it keeps.
+    pub fn dialect(&self) -> Dialect {
+        self.state.dialect
+    }
+
     /// `http://127.0.0.1:port`.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)

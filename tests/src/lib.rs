@@ -1,7 +1,9 @@
 //! What the tests of the whole system stand on: a faithful test server of the S3 dialects, the servers that
 //! others wrote, installations in temporary homes, and comparison by other clients.
 
+pub mod crash;
 pub mod family;
 pub mod home;
+pub mod random;
 pub mod servers;
 pub mod world;

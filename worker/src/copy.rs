@@ -151,7 +151,7 @@ impl Mover {
     pub(crate) fn open(job: JobConf, engine: Arc<Engine>) -> Result<Self, Error> {
         let limits = Arc::<RateLimits>::default();
         let meters = Meters::new(&limits);
-        let context = |meter: &Meter| Context { meter: meter.clone(), timeout: job.transfer.timeout };
+        let context = |meter: &Meter| context(&job, meter);
         let source = storage::open::source(&job.source, &context(&meters.source))?;
         let destination = storage::open::destination(&job.destination, &context(&meters.destination))?;
         Ok(Mover::between(job, engine, source, destination, limits, meters))
@@ -292,7 +292,7 @@ impl Mover {
         if let Some(standing) = self.standing.get() {
             return Ok(standing.clone());
         }
-        let context = Context { meter: self.meters.standing.clone(), timeout: self.job.transfer.timeout };
+        let context = context(&self.job, &self.meters.standing);
         let standing = storage::open::source(&self.job.destination, &context)?;
         Ok(self.standing.get_or_init(|| standing).clone())
     }
@@ -356,6 +356,7 @@ impl Mover {
             *trip
         };
         if let Some(done) = self.already_there(&trip).await? {
+            trip.throw_away().await?;
             return Ok(done);
         }
         let size = trip.entry.size;
@@ -401,6 +402,10 @@ impl Mover {
         };
         Ok(may_skip(trip.entry, &standing).map(skipped))
     }
+}
+
+fn context(job: &JobConf, meter: &Meter) -> Context {
+    Context { meter: meter.clone(), timeout: job.transfer.timeout, job: job.name.clone() }
 }
 
 /// The entry as a listing would show the object that was looked at.

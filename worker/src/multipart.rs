@@ -1,6 +1,7 @@
 //! A large object: ranged GETs feed the parts of one upload, several at a time.
 //!
-//! The upload's id and its finished parts are saved at the master as they come, so that any worker can go on.
+//! That an upload is to be begun is saved at the master before it is; its id and its finished parts are as they
+//! come. So any worker can go on, and none stays open that nobody knows.
 //! All ranges are read from one version: where the listing had no ETag, the one of the first range is pinned.
 //! The object's own slot carries one part at a time; further parts in flight take a slot each. Every part
 //! takes its bytes of the budget alone, and gives them back before the next one asks.
@@ -12,11 +13,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::future::try_join_all;
 use proto::ObjectErrorCode;
+use proto::breakpoint::{self, breakpoint};
 use proto::v1;
 use storage::checksum::Hashes;
 use storage::destination::Whole;
 use storage::{
-    Checksums, Error, ErrorKind, ObjectMeta, PartDone, PutOptions, Side, UploadRef, Version, Written,
+    Checksums, Error, ErrorKind, ObjectMeta, PartDone, PutOptions, Side, Unwanted, UploadRef, Version,
+    Written,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +44,8 @@ const PARTS: u64 = 10_000;
 pub(crate) struct Large<'a> {
     pub(crate) to: UploadRef,
     pub(crate) part_size: u64,
+    /// Unix milliseconds, by our clock.
+    pub(crate) begun_ms: i64,
     pub(crate) size: u64,
     /// All ranges are read from it.
     pub(crate) version: Version,
@@ -122,12 +127,22 @@ impl<'a> Trip<'a> {
         let (fetched, held) =
             self.read_part(part_range(1, part_size, self.entry.size), &self.listed()).await?;
         let options = self.options(&fetched.meta, fetched.meta.checksums.md5);
-        let to = self.begin_upload(&options).await?;
         let version = self.pinned(&fetched.meta);
+        let begun_ms = self.tally.astray().unwrap_or_else(|| jiff::Timestamp::now().as_millisecond());
+        let intention = v1::Upload {
+            index: self.index,
+            key: self.entry.key.as_bytes().to_vec(),
+            part_size,
+            source_version: version.to_line(),
+            begun_ms,
+            ..v1::Upload::default()
+        };
+        let to = self.begin_upload(&options, intention).await?;
         let count = u32::try_from(self.entry.size.div_ceil(part_size)).unwrap_or(u32::MAX);
         let large = Large {
             to,
             part_size,
+            begun_ms,
             size: self.entry.size,
             version,
             options,
@@ -139,17 +154,66 @@ impl<'a> Trip<'a> {
             drained: CancellationToken::new(),
             flight: self.mover.flight(),
         };
-        self.save(large.record(self.index)).await?;
+        if let Err(failure) = self.save(large.record(self.index)).await {
+            // Nobody else knows its id: a next holder begins its own, a cleaned job has none.
+            let _ = self.mover.destination.abort(&Unwanted::Known(large.to)).await;
+            return Err(failure.into());
+        }
+        self.abort_astray(&large.to.id).await;
         Ok(Box::new(large))
     }
 
-    async fn begin_upload(&self, options: &PutOptions) -> Result<UploadRef, Stopped> {
+    /// Begins an upload. That it is to be begun is durable before: when its id gets lost on the way, somebody
+    /// still knows to look for it.
+    async fn begin_upload(&self, options: &PutOptions, intention: v1::Upload) -> Result<UploadRef, Stopped> {
+        let begun_ms = intention.begun_ms;
+        self.save(intention.clone()).await?;
+        breakpoint(breakpoint::INTENDED);
         let mut turn = self.turn(Side::Destination);
         loop {
             match self.mover.destination.begin(&self.entry.key, options).await {
-                Ok(to) => return Ok(to),
-                Err(error) => turn.failed(error).await?,
+                Ok(to) => {
+                    breakpoint(breakpoint::BEGUN);
+                    return Ok(to);
+                }
+                Err(error) => {
+                    // Only an answer that refuses says that nothing was begun.
+                    if !error.status().is_some_and(|status| (400..500).contains(&status)) {
+                        self.tally.set_astray(Some(begun_ms));
+                    }
+                    if let Err(failure) = turn.failed(error).await {
+                        if self.tally.astray().is_none() && !matches!(failure, Failure::Suspended(_)) {
+                            self.forget(intention).await?;
+                        }
+                        return Err(failure.into());
+                    }
+                }
             }
+        }
+    }
+
+    /// Aborts uploads of this object whose ids were never learnt, if there may be any.
+    async fn abort_astray(&self, wanted: &str) {
+        let Some(since_ms) = self.tally.astray() else { return };
+        let key = self.entry.key.clone();
+        let unknown = Unwanted::Unknown { key, since_ms, wanted: wanted.to_owned() };
+        match self.mover.destination.abort(&unknown).await {
+            Ok(aborted) => {
+                tracing::info!(aborted, "looked for uploads whose ids were lost");
+                self.tally.set_astray(None);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "an upload may stay open; cleaning the job looks for it again");
+            }
+        }
+    }
+
+    /// The upload is over. Where another may be open that nobody knows, the master's books keep that.
+    pub(crate) async fn forget(&self, upload: v1::Upload) -> Result<(), Failure> {
+        let over = v1::Upload { parts: Vec::new(), ..upload };
+        match self.tally.astray() {
+            None => self.save(v1::Upload { finished: true, ..over }).await,
+            Some(begun_ms) => self.save(v1::Upload { upload_id: String::new(), begun_ms, ..over }).await,
         }
     }
 
@@ -190,6 +254,7 @@ impl<'a> Trip<'a> {
         };
         let done = self.write_part(large, number, offset, &fetched).await?;
         drop(held);
+        breakpoint(breakpoint::PART_UPLOADED);
         let bytes = done.size;
         large.parts().insert(number, (done, fetched.hashes));
         large.flight.add(bytes);
@@ -274,15 +339,19 @@ impl<'a> Trip<'a> {
     /// Aborts the open upload, if there is one. One that cannot be aborted now stays in the master's books.
     pub(crate) async fn throw_away(&self) -> Result<(), Failure> {
         let Some(upload) = self.tally.upload() else { return Ok(()) };
-        let to = UploadRef { key: self.entry.key.clone(), id: upload.upload_id.clone() };
-        match self.mover.destination.abort(&to).await {
-            Ok(()) => self.save(v1::Upload { finished: true, parts: Vec::new(), ..upload }).await,
-            Err(error) => {
-                tracing::warn!(error = %error, "the upload stays open; cleaning the job aborts it");
-                self.tally.set_upload(None);
-                Ok(())
+        if upload.upload_id.is_empty() {
+            self.tally.set_astray(Some(upload.begun_ms));
+        } else {
+            let to = UploadRef { key: self.entry.key.clone(), id: upload.upload_id.clone() };
+            if let Err(error) = self.mover.destination.abort(&Unwanted::Known(to)).await {
+                tracing::warn!(error = %error, "the upload stays open; it is looked for again");
+                self.tally.set_astray(Some(self.tally.astray().unwrap_or(upload.begun_ms)));
             }
         }
+        self.abort_astray("").await;
+        self.forget(upload).await?;
+        self.tally.set_upload(None);
+        Ok(())
     }
 
     /// Completes the upload and proves the object.
@@ -313,7 +382,9 @@ impl<'a> Trip<'a> {
             }
             Err(done) => done,
         };
-        self.save(v1::Upload { finished: true, parts: Vec::new(), ..large.record(self.index) }).await?;
+        breakpoint(breakpoint::COMPLETED);
+        self.abort_astray("").await;
+        self.forget(large.record(self.index)).await?;
         Ok(Done { source_proved, ..done })
     }
 
@@ -423,6 +494,7 @@ impl Large<'_> {
             source_version: self.version.to_line(),
             parts: self.parts().values().map(part).collect(),
             finished: false,
+            begun_ms: self.begun_ms,
         }
     }
 }

@@ -18,11 +18,18 @@ use crate::verify::{Ours, join, upload_crc};
 impl<'a> Trip<'a> {
     /// The upload to write to: the recorded one where it still fits, else a new one.
     pub(crate) async fn begin_or_resume(&self) -> Result<Begin<'a>, Stopped> {
-        if let Some(recorded) = self.tally.upload() {
-            if let Some(begin) = self.resume(&recorded).await? {
-                return Ok(begin);
+        match self.tally.upload() {
+            // An earlier holder was about to begin one: it may have come to that.
+            Some(intention) if intention.upload_id.is_empty() => {
+                self.tally.set_astray(Some(intention.begun_ms));
             }
-            self.throw_away().await?;
+            Some(recorded) => {
+                if let Some(begin) = self.resume(&recorded).await? {
+                    return Ok(begin);
+                }
+                self.throw_away().await?;
+            }
+            None => {}
         }
         Ok(Begin::Parts(self.begin().await?))
     }
@@ -77,6 +84,7 @@ impl<'a> Trip<'a> {
         Ok(Some(Begin::Parts(Box::new(Large {
             to,
             part_size: recorded.part_size,
+            begun_ms: recorded.begun_ms,
             size: self.entry.size,
             version: self.pinned(&meta),
             options: self.options(&meta, meta.checksums.md5),
@@ -102,7 +110,7 @@ impl<'a> Trip<'a> {
         let whole = join(&parts.iter().map(|part| self.hashes_of(part)).collect::<Vec<_>>());
         let proven = self.completed_before(Ours { hashes: &whole, payload: None }).await?;
         let Some(proven) = proven else { return Ok(None) };
-        self.save(v1::Upload { finished: true, parts: Vec::new(), ..recorded.clone() }).await?;
+        self.forget(recorded.clone()).await?;
         Ok(Some(Begin::Complete(proven.done(self.entry.size, Vec::new()))))
     }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use proto::breakpoint::{self, breakpoint};
 use proto::manifest::Entry;
 use proto::v1;
 use proto::v1::settlement::Result as Settled;
@@ -93,6 +94,7 @@ pub(crate) async fn run(task: Task) -> Option<Settled> {
         (End::Suspended(reason), Ok(())) => (Settled::Suspended, reason),
         (End::Aborted(reason), Ok(())) => (Settled::Aborted, reason),
     };
+    breakpoint(breakpoint::NOT_SETTLED);
     let settlement =
         v1::Settlement { task: Some(task.task.clone()), result: result.into(), reason, stat: None };
     outbox::persist(&task.killed, || task.reports.settle(settlement.clone())).await.ok()?;

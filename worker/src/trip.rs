@@ -40,8 +40,10 @@ pub(crate) struct Trip<'a> {
 pub(crate) struct Tally {
     /// Steps that were repeated.
     retried: AtomicU32,
-    /// The multipart upload that is open, as it was saved last.
+    /// The multipart upload that is open, as it was saved last. Without an id: the intention of one.
     upload: Mutex<Option<Upload>>,
+    /// Since when uploads of it may be open whose ids nobody learnt (Unix ms).
+    astray: Mutex<Option<i64>>,
 }
 
 /// An object that is settled: moved and proved, or left alone.
@@ -137,6 +139,18 @@ impl Tally {
     /// Remembers the upload that is open.
     pub(crate) fn set_upload(&self, upload: Option<Upload>) {
         *self.upload.lock().unwrap_or_else(PoisonError::into_inner) = upload;
+    }
+}
+
+impl Tally {
+    /// Since when uploads may be open that nobody knows.
+    pub(crate) fn astray(&self) -> Option<i64> {
+        *self.astray.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers that there may be such uploads, or that there are none any more.
+    pub(crate) fn set_astray(&self, since_ms: Option<i64>) {
+        *self.astray.lock().unwrap_or_else(PoisonError::into_inner) = since_ms;
     }
 }
 

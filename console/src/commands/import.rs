@@ -72,7 +72,7 @@ struct One<'a> {
 impl One<'_> {
     async fn carry_out(&self, conf: &SysConf, roles: &mut Standalone) -> Outcome {
         let service = roles.service().clone();
-        let earlier = service.find(&self.job.name).await?;
+        let earlier = self.earlier(&service).await?;
         // Nothing moves before this is decided: there is no worker yet.
         match (self.choose(&service, earlier.as_ref()).await?, &earlier) {
             (Way::Leave, Some(stat)) => return self.leave(stat),
@@ -82,6 +82,20 @@ impl One<'_> {
         }
         roles.join(conf).await?;
         self.until_done(&service).await
+    }
+
+    /// The job of this name, where there is one. One that was being cleaned when its master died is cleaned first.
+    async fn earlier(&self, service: &Service) -> Result<Option<v1::JobStat>, Failure> {
+        let name = &self.job.name;
+        let found = service.find(name).await?;
+        if found.as_ref().is_none_or(|stat| stat.state != "cancelled") {
+            return Ok(found);
+        }
+        // The master cleans what is left of it by itself, too: it may be gone before we ask.
+        match service.clean(name, true).await {
+            Err(failure) if service.find(name).await?.is_some() => Err(failure),
+            _ => Ok(None),
+        }
     }
 
     /// To the end, and again as often as failures are to be retried.

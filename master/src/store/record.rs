@@ -100,6 +100,9 @@ pub(crate) struct JobRecord {
     /// `clean` was told to leave unfinished uploads alone.
     #[prost(bool, tag = "25")]
     pub(crate) keep_uploads: bool,
+    /// A holder of one of its tasks was lost: it may have left temporary files at a local destination.
+    #[prost(bool, tag = "26")]
+    pub(crate) untidy: bool,
 }
 
 /// One pass over the source.

@@ -1,6 +1,6 @@
 //! Files that are not complete yet. Where the system can do it they have no name at all, so that a killed
 //! process leaves nothing; otherwise, and for uploads in parts, it is `.brigade-<16 hex digits>.tmp` in the
-//! directory where they will stand.
+//! directory where they will stand. The first 8 digits are the job's: what a killed process left is found by them.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -8,10 +8,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crc_fast::{CrcAlgorithm, checksum};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, fsync, linkat, unlinkat};
+
+use proto::breakpoint::{self, breakpoint};
 
 use super::{At, Tree};
 use crate::error::{ErrorKind, Result};
@@ -35,6 +38,7 @@ pub(super) struct Temporary {
     /// For errors: its own, or the directory's.
     pub(super) path: PathBuf,
     remove: bool,
+    mark: String,
 }
 
 /// Is this the name of a file that is not complete? Listings leave such names out.
@@ -49,7 +53,8 @@ impl Temporary {
         match openat(&directory, ".", flags, FILE_MODE) {
             Ok(file) if Path::new(DESCRIPTORS).exists() => {
                 let path = tree.path(&segments.join(&b'/'));
-                Ok(Temporary { file: file.into(), name: None, directory, path, remove: false })
+                let mark = tree.mark.clone();
+                Ok(Temporary { file: file.into(), name: None, directory, path, remove: false, mark })
             }
             // Not here; a real trouble (no space, no permission) comes again with the name.
             Ok(_) | Err(_) => Self::create(tree, at, directory, segments),
@@ -59,7 +64,7 @@ impl Temporary {
     /// A new one with a name in this directory.
     pub(super) fn create(tree: &Tree, at: At<'_>, directory: OwnedFd, segments: &[&[u8]]) -> Result<Self> {
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        Self::open_as(tree, at, directory, segments, new_name(), flags)
+        Self::open_as(tree, at, directory, segments, new_name(&tree.mark), flags)
     }
 
     /// One that was kept. `UploadNotFound` when it is not there, or is not one.
@@ -89,7 +94,10 @@ impl Temporary {
     ) -> Result<Self> {
         let path = tree.path(&segments.join(&b'/')).join(&name);
         match openat(&directory, name.as_str(), flags, FILE_MODE) {
-            Ok(file) => Ok(Temporary { file: file.into(), name: Some(name), directory, path, remove: true }),
+            Ok(file) => {
+                let mark = tree.mark.clone();
+                Ok(Temporary { file: file.into(), name: Some(name), directory, path, remove: true, mark })
+            }
             Err(Errno::ENOENT | Errno::ELOOP) if !flags.contains(OFlag::O_CREAT) => {
                 Err(at.error(ErrorKind::UploadNotFound, format!("{} is gone", path.display())))
             }
@@ -114,6 +122,7 @@ impl Temporary {
             Some(_) => self.path.with_file_name(OsStr::from_bytes(name)),
             None => self.path.join(OsStr::from_bytes(name)),
         };
+        breakpoint(breakpoint::NOT_NAMED);
         let done = if new_only { self.link(name) } else { self.replace(name) };
         done.map_err(|errno| match errno {
             Errno::EEXIST if new_only => {
@@ -151,11 +160,12 @@ impl Temporary {
                 done => return done,
             }
             // Only something with a name can take another's place.
-            let temporary = new_name();
+            let temporary = new_name(&self.mark);
             self.link(temporary.as_bytes())?;
             (self.name, self.remove) = (Some(temporary), true);
         }
         let temporary = self.name.as_deref().unwrap_or_default();
+        breakpoint(breakpoint::NOT_RENAMED);
         renameat(&self.directory, temporary, &self.directory, name)?;
         self.remove = false;
         Ok(())
@@ -170,8 +180,13 @@ impl Temporary {
     }
 }
 
-fn new_name() -> String {
-    format!(".brigade-{:016x}.tmp", rand::random::<u64>())
+fn new_name(mark: &str) -> String {
+    format!("{mark}{:08x}.tmp", rand::random::<u32>())
+}
+
+/// How the names of this job's temporary files begin.
+pub(super) fn mark(job: &str) -> String {
+    format!(".brigade-{:08x}", checksum(CrcAlgorithm::Crc32Iscsi, job.as_bytes()) as u32)
 }
 
 impl Drop for Temporary {

@@ -22,7 +22,7 @@ mod walking;
 mod writing;
 
 fn context() -> Context {
-    Context { meter: Meter::unlimited(), timeout: Duration::from_secs(10) }
+    Context { meter: Meter::unlimited(), timeout: Duration::from_secs(10), job: "test".into() }
 }
 
 fn endpoint(root: &Path) -> Endpoint {

@@ -16,7 +16,7 @@ use super::path::Place;
 use super::temporary::Temporary;
 use super::{At, CRC, LocalDestination, Tree};
 use crate::checksum::combine;
-use crate::destination::{Destination, Limits, PartDone, PutOptions, UploadRef, Whole, Written};
+use crate::destination::{Destination, Limits, PartDone, PutOptions, Unwanted, UploadRef, Whole, Written};
 use crate::error::{ErrorKind, Op, Result};
 use crate::meta::{Checksums, Headers};
 use crate::meter::RequestKind;
@@ -99,9 +99,11 @@ impl Destination for LocalDestination {
         .await
     }
 
-    async fn abort(&self, upload: &UploadRef) -> Result<()> {
-        let upload = upload.clone();
-        self.run(Op::Abort, RequestKind::Multipart, move |destination| destination.abort_now(&upload)).await
+    async fn abort(&self, unwanted: &Unwanted) -> Result<u64> {
+        let Unwanted::Known(upload) = unwanted.clone() else { return Ok(0) };
+        self.run(Op::Abort, RequestKind::Multipart, move |destination| destination.abort_now(&upload))
+            .await?;
+        Ok(1)
     }
 }
 
@@ -242,7 +244,7 @@ impl Tree {
             _ => at.io(&error, &self.root),
         })?;
         let root = self.open_root(at)?;
-        Temporary::create(self, at, root, &[]).map(Temporary::discard)
+        Temporary::unnamed(self, at, root, &[]).map(Temporary::discard)
     }
 }
 

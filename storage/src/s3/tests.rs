@@ -21,7 +21,8 @@ fn client(dialect: &'static Dialect, endpoint: &str, bucket: &str) -> S3Store {
         secret_key: conf::Secret::Literal("secret".into()),
         ..Endpoint::default()
     };
-    let context = Context { meter: Meter::unlimited(), timeout: std::time::Duration::from_secs(1) };
+    let context =
+        Context { meter: Meter::unlimited(), timeout: std::time::Duration::from_secs(1), job: String::new() };
     S3Store::open(&endpoint, dialect, &context).unwrap()
 }
 

@@ -18,15 +18,17 @@ use crate::upkeep::{CopyFrom, Upkeep};
 
 /// Keys in one batch deletion at most (S3 and OSS, DeleteObjects).
 const BATCH: usize = 1000;
+/// The services refuse requests whose time is further off than this: so far may their clock and ours differ.
+const SKEW_MS: i64 = 15 * 60 * 1000;
+
+/// An upload, and when the service says that it was begun (Unix ms).
+type Begun = (UploadRef, Option<i64>);
 
 #[async_trait]
 impl Upkeep for S3Store {
     async fn uploads(&self) -> Result<Vec<UploadRef>> {
-        // Plain first: SeaweedFS says of this list that it is encoded, and it is not.
-        match self.uploads_as(false).await {
-            Err(error) if error.kind() == ErrorKind::Protocol => self.uploads_as(true).await,
-            other => other,
-        }
+        let all = self.uploads_below(None).await?;
+        Ok(all.into_iter().map(|(upload, _)| upload).collect())
     }
 
     async fn copy(&self, from: &CopyFrom, key: &ObjectKey) -> Result<Written> {
@@ -85,8 +87,35 @@ impl Upkeep for S3Store {
 }
 
 impl S3Store {
-    async fn uploads_as(&self, encoded: bool) -> Result<Vec<UploadRef>> {
+    /// Aborts the uploads of this key that were begun since then. One without a readable time is left alone:
+    /// it may be somebody else's.
+    pub(super) async fn abort_unknown(&self, key: &ObjectKey, since_ms: i64, wanted: &str) -> Result<u64> {
+        let mut aborted = 0;
+        for (upload, begun_ms) in self.uploads_below(Some(key)).await? {
+            let ours = begun_ms.is_some_and(|begun| begun >= since_ms - SKEW_MS);
+            if upload.key == *key && upload.id != wanted && ours {
+                self.client().abort(&upload).await?;
+                aborted += 1;
+            }
+        }
+        Ok(aborted)
+    }
+
+    /// Those whose keys begin with this one, and when they were begun.
+    async fn uploads_below(&self, key: Option<&ObjectKey>) -> Result<Vec<Begun>> {
+        // Plain first: SeaweedFS says of this list that it is encoded, and it is not.
+        match self.uploads_as(key, false).await {
+            Err(error) if error.kind() == ErrorKind::Protocol => self.uploads_as(key, true).await,
+            other => other,
+        }
+    }
+
+    async fn uploads_as(&self, below: Option<&ObjectKey>, encoded: bool) -> Result<Vec<Begun>> {
         let client = self.client();
+        let prefix = match below {
+            Some(key) => String::from_utf8_lossy(&client.full_key(key)).into_owned(),
+            None => client.endpoint.prefix.clone(),
+        };
         let mut found = Vec::new();
         let mut mark: Option<(String, String)> = None;
         loop {
@@ -95,8 +124,8 @@ impl S3Store {
             if encoded {
                 call = call.query("encoding-type", "url");
             }
-            if !client.endpoint.prefix.is_empty() {
-                call = call.query("prefix", client.endpoint.prefix.clone());
+            if !prefix.is_empty() {
+                call = call.query("prefix", prefix.clone());
             }
             if let Some((key, id)) = &mark {
                 call = call.query("key-marker", key.clone()).query("upload-id-marker", id.clone());
@@ -106,7 +135,9 @@ impl S3Store {
             for upload in &page.upload {
                 let full = list::decode(&upload.key, &page.encoding_type);
                 let Some(key) = full.strip_prefix(client.endpoint.prefix.as_bytes()) else { continue };
-                found.push(UploadRef { key: ObjectKey::new(key.to_vec()), id: upload.upload_id.clone() });
+                let begun = upload.initiated.parse::<jiff::Timestamp>().ok();
+                let upload = UploadRef { key: ObjectKey::new(key.to_vec()), id: upload.upload_id.clone() };
+                found.push((upload, begun.map(|begun| begun.as_millisecond())));
             }
             let key = String::from_utf8_lossy(&list::decode(&page.next_key_marker, &page.encoding_type))
                 .into_owned();

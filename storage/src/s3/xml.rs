@@ -121,6 +121,7 @@ impl Document for Uploads {
 pub(super) struct Upload {
     pub(super) key: String,
     pub(super) upload_id: String,
+    pub(super) initiated: String,
 }
 
 /// `DeleteResult`.

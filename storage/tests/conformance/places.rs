@@ -25,6 +25,7 @@ const STRICT: Abilities = Abilities {
     conditional_reads: true,
     checks_whole: true,
     keeps_books: true,
+    lists_uploads: false,
     checks_credentials: true,
 };
 
@@ -77,12 +78,12 @@ impl Place {
     }
 
     pub(crate) fn strict_s3(buckets: usize) -> Result<Place, String> {
-        let can = Abilities { key: s3_key, ..STRICT };
+        let can = Abilities { key: s3_key, lists_uploads: true, ..STRICT };
         Self::strict("s3", EndpointType::S3, can, buckets)
     }
 
     pub(crate) fn strict_oss(buckets: usize) -> Result<Place, String> {
-        let can = Abilities { key: oss_key, ..STRICT };
+        let can = Abilities { key: oss_key, lists_uploads: true, ..STRICT };
         Self::strict("oss", EndpointType::Oss, can, buckets)
     }
 
@@ -136,7 +137,8 @@ impl Server {
         can: Abilities,
         root: TempDir,
     ) -> Result<Place, String> {
-        let context = Context { meter: Meter::unlimited(), timeout: Duration::from_secs(1) };
+        let context =
+            Context { meter: Meter::unlimited(), timeout: Duration::from_secs(1), job: String::new() };
         let probe = Endpoint {
             kind,
             bucket: "b".into(),
@@ -188,7 +190,7 @@ fn in_memory() -> World {
 
 /// Both sides of an endpoint.
 pub(crate) fn opened(endpoint: Endpoint, can: Abilities, keep: Option<TempDir>) -> World {
-    let context = Context { meter: Meter::unlimited(), timeout: Duration::from_secs(20) };
+    let context = Context { meter: Meter::unlimited(), timeout: Duration::from_secs(20), job: String::new() };
     World {
         source: open::source(&endpoint, &context).unwrap(),
         destination: open::destination(&endpoint, &context).unwrap(),

@@ -40,6 +40,8 @@ pub(crate) struct Abilities {
     pub(crate) checks_whole: bool,
     /// Knows which buckets and uploads there are not, and lists the ETags of parts.
     pub(crate) keeps_books: bool,
+    /// Lists open uploads with the time when each was begun.
+    pub(crate) lists_uploads: bool,
     /// Refuses wrong keys.
     pub(crate) checks_credentials: bool,
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use storage::destination::Whole;
-use storage::{ErrorKind, Headers, Payload, PutOptions};
+use storage::{ErrorKind, Headers, Payload, PutOptions, Unwanted};
 
 use crate::world::World;
 
@@ -178,11 +178,11 @@ pub(crate) async fn an_aborted_upload_is_gone(world: World) {
     let parts = world.parts();
     let (upload, options) = world.begin("x", &parts).await;
     let done = world.part(&upload, &parts, 0).await;
-    world.destination.abort(&upload).await.unwrap();
+    world.destination.abort(&Unwanted::Known(upload.clone())).await.unwrap();
     if !world.can.keeps_books {
         return;
     }
-    world.destination.abort(&upload).await.unwrap();
+    world.destination.abort(&Unwanted::Known(upload.clone())).await.unwrap();
     let listed = world.destination.parts(&upload, std::slice::from_ref(&done)).await;
     assert_eq!(listed.unwrap_err().kind(), ErrorKind::UploadNotFound);
     let whole = world.whole(&parts[..1]);
@@ -202,4 +202,25 @@ pub(crate) async fn an_upload_over_an_object_leaves_it_until_the_end(world: Worl
     assert_eq!(world.read("x").await.unwrap(), b"what was there");
     world.destination.complete(&upload, &options, &done, &world.whole(&parts)).await.unwrap();
     assert!(world.read("x").await.unwrap() == parts.concat());
+}
+
+pub(crate) async fn uploads_whose_ids_were_lost_go_and_no_others(world: World) {
+    if !world.can.lists_uploads {
+        return;
+    }
+    let parts = world.parts();
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let (lost, _) = world.begin("x", &parts).await;
+    let (longer, _) = world.begin("x/y", &parts).await;
+    let (wanted, _) = world.begin("x", &parts).await;
+    let unknown = |since_ms| Unwanted::Unknown { key: "x".into(), since_ms, wanted: wanted.id.clone() };
+    // What was begun long before may be somebody else's.
+    assert_eq!(world.destination.abort(&unknown(now_ms + 3_600_000)).await.unwrap(), 0);
+    assert_eq!(world.destination.abort(&unknown(now_ms)).await.unwrap(), 1);
+    let gone = world.destination.parts(&lost, &[]).await;
+    assert_eq!(gone.unwrap_err().kind(), ErrorKind::UploadNotFound);
+    for stays in [longer, wanted] {
+        world.part(&stays, &parts, 0).await;
+        world.destination.abort(&Unwanted::Known(stays)).await.unwrap();
+    }
 }

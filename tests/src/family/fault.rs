@@ -39,6 +39,8 @@ pub enum Action {
     FlipByte(usize),
     /// The answer waits this long before it begins.
     Delay(Duration),
+    /// The request takes effect, and its answer waits this long.
+    DelayAnswer(Duration),
     /// 200 with an error document (Complete, Copy).
     ErrorIn200(&'static str),
 }
@@ -79,6 +81,10 @@ pub(crate) async fn after(
 ) -> Result<Response<Outgoing>, Cut> {
     match action {
         Some(Action::LoseAnswer) => Err(Cut),
+        Some(Action::DelayAnswer(long)) => {
+            tokio::time::sleep(long).await;
+            Ok(response)
+        }
         Some(Action::Truncate(at)) => {
             let (mut parts, body) = response.into_parts();
             let bytes = whole(body).await;

@@ -1,9 +1,8 @@
-use std::time::SystemTime;
-
 use super::*;
 use crate::checksum::combine;
-use crate::destination::{PartDone, PutOptions, UploadRef, Whole, Written};
+use crate::destination::{PartDone, PutOptions, Unwanted, UploadRef, Whole, Written};
 use crate::error::Result;
+use crate::local::temporary::mark;
 use crate::local::{CRC, sweep_temporaries};
 use crate::meta::Headers;
 use crate::payload::Payload;
@@ -165,21 +164,25 @@ async fn an_upload_is_named_by_its_file_and_by_nothing_else() {
         let upload = UploadRef { key: key.clone(), id: id.to_owned() };
         let error = to.part(&upload, 1, 0, &"x".into()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UploadNotFound, "{id}");
-        to.abort(&upload).await.unwrap();
+        to.abort(&Unwanted::Known(upload.clone())).await.unwrap();
     }
     assert_eq!(fs::read(root.path().join("d/kept")).unwrap(), b"d/kept");
 }
 
 #[tokio::test]
-async fn only_old_temporary_files_are_swept() {
-    let root = tree(&["a", "d/.brigade-1.tmp", "d/e/.brigade-2.tmp", ".brigade-3.tmp"]);
-    let old = SystemTime::now() - Duration::from_secs(3600);
-    for name in ["d/e/.brigade-2.tmp", ".brigade-3.tmp", "a"] {
-        fs::File::options().write(true).open(root.path().join(name)).unwrap().set_modified(old).unwrap();
-    }
-    assert_eq!(sweep_temporaries(root.path(), Duration::from_secs(60)).await.unwrap(), 2);
-    assert!(root.path().join("a").exists() && root.path().join("d/.brigade-1.tmp").exists());
-    assert_eq!(sweep_temporaries(&root.path().join("missing"), Duration::ZERO).await.unwrap(), 0);
+async fn only_temporary_files_of_the_job_that_nobody_wants_are_swept() {
+    let names: Vec<String> = ["mine", "mine", "other"].map(|job| format!("{}00000000.tmp", mark(job))).into();
+    let wanted = format!("{}00000001.tmp", mark("mine"));
+    let kept = ["a".to_owned(), format!("d/{wanted}"), format!("d/e/{}", names[2])];
+    let gone = [names[0].clone(), format!("d/e/{}", names[1])];
+    let all: Vec<&str> = kept.iter().chain(&gone).map(String::as_str).collect();
+    let root = tree(&all);
+    let swept = sweep_temporaries(root.path(), "mine", [wanted].into()).await;
+    assert_eq!(swept.unwrap(), 2);
+    assert!(kept.iter().all(|name| root.path().join(name).exists()));
+    assert!(gone.iter().all(|name| !root.path().join(name).exists()));
+    let missing = root.path().join("missing");
+    assert_eq!(sweep_temporaries(&missing, "mine", std::collections::BTreeSet::new()).await.unwrap(), 0);
 }
 
 #[tokio::test]

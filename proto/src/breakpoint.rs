@@ -1,0 +1,73 @@
+//! Named places where a test lets the process die, as `kill -9` would: `BRIGADE_BREAKPOINT=name`, or `name#3`
+//! for the third time that it comes there. They exist only with the feature `fake`.
+
+/// Manifests are on disk, their tasks are not.
+pub const MANIFEST_WRITTEN: &str = "between manifest and commit";
+/// Tasks are durable, the scan does not know.
+pub const COMMITTED: &str = "committed, not acknowledged";
+/// The store has the batch in memory, nothing was asked of the disk.
+pub const COMMIT_APPLIED: &str = "commit applied, not flushed";
+/// The store has written the batch, the disk was not asked to keep it.
+pub const COMMIT_FLUSHED: &str = "commit flushed, not synced";
+/// A configuration is sealed, its job is not stored.
+pub const SEALED: &str = "configuration sealed, job not stored";
+/// A hand-out is durable, the tracker does not know.
+pub const HANDED_OUT: &str = "handed out, not answered";
+/// The first half of an audit frame is in the file.
+pub const AUDIT_HALF: &str = "audit batch half written";
+/// Records are durable, the worker does not know.
+pub const RECORDED: &str = "outcomes recorded, not answered";
+/// The end of a task is durable, the worker does not know.
+pub const SETTLED: &str = "settle recorded, not answered";
+/// A retry is durable, the caller does not know.
+pub const RETRIED: &str = "retry stored, not answered";
+/// A job is cancelled, nothing of it is removed.
+pub const CLEAN_BEGUN: &str = "clean: cancelled";
+/// Its uploads are aborted, its records stand.
+pub const CLEAN_ABORTED: &str = "clean: uploads aborted";
+/// Some records of it are deleted.
+pub const CLEAN_HALF: &str = "clean: some records deleted";
+/// Its files are removed, its own record stands.
+pub const CLEAN_FILES: &str = "clean: files removed";
+/// All outcomes are acknowledged, the task is not settled.
+pub const NOT_SETTLED: &str = "outcomes recorded, lease not settled";
+/// An upload is to be begun, and that is durable; it is not begun.
+pub const INTENDED: &str = "upload intended, not begun";
+/// An upload is begun, the master does not know its id.
+pub const BEGUN: &str = "upload begun, its id not saved";
+/// A part is at the destination, the master does not know it.
+pub const PART_UPLOADED: &str = "part uploaded, not reported";
+/// An upload is complete, the object is not recorded.
+pub const COMPLETED: &str = "upload complete, not recorded";
+/// A file is written and on disk, it has no name.
+pub const NOT_NAMED: &str = "file written, not named";
+/// A file is written under its temporary name.
+pub const NOT_RENAMED: &str = "file written, not renamed";
+
+/// Is the process to die here now? Counts how often it was asked.
+#[cfg(feature = "fake")]
+pub fn armed(place: &str) -> bool {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static TIMES: AtomicU32 = AtomicU32::new(0);
+    let wanted = std::env::var("BRIGADE_BREAKPOINT").unwrap_or_default();
+    let (name, nth) = wanted.split_once('#').unwrap_or((&wanted, "1"));
+    name == place && TIMES.fetch_add(1, Ordering::Relaxed) + 1 == nth.parse().unwrap_or(1)
+}
+
+/// Is the process to die here now? Not in a program that is shipped.
+#[cfg(not(feature = "fake"))]
+pub fn armed(_place: &str) -> bool {
+    false
+}
+
+/// Dies here, if that was asked for.
+pub fn breakpoint(place: &str) {
+    if armed(place) {
+        die();
+    }
+}
+
+/// Ends the process at once: nothing is flushed, nothing is dropped.
+pub fn die() -> ! {
+    std::process::abort()
+}

@@ -16,9 +16,21 @@ use crate::lock::make_private;
 /// Makes a fresh token in `run/token`, readable by the owner alone.
 pub(crate) fn make_token(home: &Home) -> Result<Token, Failure> {
     make_private(&home.run())?;
+    sweep(&home.run());
     let token = Token::generate();
     write_private(&home.token(), token.expose())?;
     Ok(token)
+}
+
+/// Takes away files that processes which are gone did not come to rename.
+fn sweep(run: &Path) {
+    for entry in std::fs::read_dir(run).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let pid = path.extension().and_then(|end| end.to_str()?.strip_prefix("tmp")?.parse::<u32>().ok());
+        if pid.is_some_and(|pid| pid != std::process::id() && started(pid).is_none()) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 /// The token that is there.

@@ -60,7 +60,8 @@ impl Master {
         for index in arrived.into_iter().filter(|index| sheet.uploads.contains(index)) {
             let key = keys::upload(&desk.id, index);
             // Where one may be open that nobody knows, `clean` still has to look for it.
-            if self.store.get::<Upload>(&key)?.is_some_and(|upload| !upload.upload_id.is_empty()) {
+            let upload = self.store.get::<Upload>(&key)?;
+            if upload.is_some_and(|upload| !upload.upload_id.is_empty() && !upload.astray) {
                 forget.delete(&key);
                 over.push(index);
             }
@@ -130,7 +131,7 @@ impl Master {
             }
         };
         let mut hopeless = false;
-        for unwanted in uploads.into_iter().map(unwanted) {
+        for unwanted in uploads.into_iter().flat_map(unwanted) {
             if hopeless {
                 out.left += 1;
                 continue;
@@ -156,10 +157,16 @@ impl Master {
     }
 }
 
-fn unwanted(upload: Upload) -> Unwanted {
+/// The one that is known, and those that may be open beside it.
+fn unwanted(upload: Upload) -> Vec<Unwanted> {
     let key = ObjectKey::new(upload.key);
-    if upload.upload_id.is_empty() {
-        return Unwanted::Unknown { key, since_ms: upload.begun_ms, wanted: String::new() };
+    let mut all = Vec::new();
+    if upload.upload_id.is_empty() || upload.astray {
+        let (key, wanted) = (key.clone(), String::new());
+        all.push(Unwanted::Unknown { key, since_ms: upload.begun_ms, wanted });
     }
-    Unwanted::Known(UploadRef { key, id: upload.upload_id })
+    if !upload.upload_id.is_empty() {
+        all.push(Unwanted::Known(UploadRef { key, id: upload.upload_id }));
+    }
+    all
 }

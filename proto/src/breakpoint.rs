@@ -35,6 +35,8 @@ pub const NOT_SETTLED: &str = "outcomes recorded, lease not settled";
 pub const INTENDED: &str = "upload intended, not begun";
 /// An upload is begun, the master does not know its id.
 pub const BEGUN: &str = "upload begun, its id not saved";
+/// An upload's id is saved; those that an earlier holder may have begun are not looked for yet.
+pub const ID_SAVED: &str = "upload's id saved, others not looked for";
 /// A part is at the destination, the master does not know it.
 pub const PART_UPLOADED: &str = "part uploaded, not reported";
 /// An upload is complete, the object is not recorded.

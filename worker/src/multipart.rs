@@ -159,6 +159,7 @@ impl<'a> Trip<'a> {
             let _ = self.mover.destination.abort(&Unwanted::Known(large.to)).await;
             return Err(failure.into());
         }
+        breakpoint(breakpoint::ID_SAVED);
         self.abort_astray(&large.to.id).await;
         Ok(Box::new(large))
     }
@@ -332,6 +333,7 @@ impl<'a> Trip<'a> {
 
     /// Makes it durable at the master.
     pub(crate) async fn save(&self, upload: v1::Upload) -> Result<(), Failure> {
+        let upload = v1::Upload { astray: self.tally.astray().is_some(), ..upload };
         self.tally.set_upload((!upload.finished).then(|| upload.clone()));
         self.saver.save(upload).await.map_err(|_| Failure::LeaseLost)
     }
@@ -495,6 +497,7 @@ impl Large<'_> {
             parts: self.parts().values().map(part).collect(),
             finished: false,
             begun_ms: self.begun_ms,
+            astray: false,
         }
     }
 }

@@ -24,6 +24,7 @@ impl<'a> Trip<'a> {
                 self.tally.set_astray(Some(intention.begun_ms));
             }
             Some(recorded) => {
+                self.tally.set_astray(recorded.astray.then_some(recorded.begun_ms));
                 if let Some(begin) = self.resume(&recorded).await? {
                     return Ok(begin);
                 }

@@ -163,6 +163,7 @@ impl Master {
             recorded,
             uploads,
             job_revision: record.revision,
+            retried: desk.void > 0,
         };
         Ok((grant, record.priority))
     }

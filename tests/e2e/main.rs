@@ -9,6 +9,7 @@ mod directions;
 mod faults;
 mod keys;
 mod kill;
+mod living;
 mod one_click;
 mod requests;
 mod sdk;

@@ -27,7 +27,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
-pub use fault::{Action, Fault};
+pub use fault::{Action, Change, Fault};
 pub use state::{Logged, Object};
 
 use reply::{Failure, Outgoing};
@@ -103,6 +103,11 @@ impl Server {
     /// Puts an object without a request.
     pub fn insert(&self, bucket: &str, key: &[u8], object: Object) {
         self.state.insert(bucket, key, object);
+    }
+
+    /// Deletes an object without a request.
+    pub fn remove(&self, bucket: &str, key: &[u8]) {
+        self.state.remove(bucket, key);
     }
 
     /// An object, as it is kept.

@@ -24,7 +24,7 @@ use crate::heartbeat::Usage;
 use crate::jobs::Jobs;
 use crate::outbox::{Reports, persist};
 use crate::ready::Unready;
-use crate::task::{self, Task};
+use crate::task::{self, Again, Task};
 use crate::{Options, WorkerError};
 
 /// How often it is looked whether there is room, beside the end of each object.
@@ -258,7 +258,7 @@ impl Agent {
             entries: Arc::new(entries),
             recorded: grant.recorded,
             uploads: grant.uploads,
-            mover: mover.clone(),
+            mover: if grant.retried { Arc::new(Again(mover.clone())) } else { mover.clone() },
             reports,
             stop,
             killed,

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use conf::job::JobKind;
+use conf::job::{EndpointType, JobKind};
 use conf::{JobConf, SysConf};
 use proto::manifest::{Entry, Existing};
 use proto::{ObjectErrorCode, Proof, v1};
@@ -24,7 +24,7 @@ use crate::breaker::{Breaker, Ends, Judgement};
 use crate::budget::Budget;
 use crate::concurrency::{Gate, Slot};
 use crate::outcome::{self, Record};
-use crate::skip::{Standing, may_skip};
+use crate::skip::{Choice, Standing, choose};
 use crate::trip::{Done, Failure, Tally, Trip};
 
 /// The class of entries that a key list names and the source does not have.
@@ -195,12 +195,38 @@ impl Mover {
         resume: Option<v1::Upload>,
         saver: &dyn SaveUpload,
     ) -> Moved {
+        self.move_version(index, entry, resume, saver, false).await
+    }
+
+    /// The same for an object that failed and is retried: what was listed of it is old, and what both ends have
+    /// now is asked for.
+    ///
+    /// # Cancellation
+    /// As of [`Mover::move_object`].
+    pub(crate) async fn move_again(
+        &self,
+        index: u32,
+        entry: &Entry,
+        resume: Option<v1::Upload>,
+        saver: &dyn SaveUpload,
+    ) -> Moved {
+        self.move_version(index, entry, resume, saver, true).await
+    }
+
+    async fn move_version(
+        &self,
+        index: u32,
+        entry: &Entry,
+        resume: Option<v1::Upload>,
+        saver: &dyn SaveUpload,
+        again: bool,
+    ) -> Moved {
         if let Some(reason) = self.breaker.open() {
             return Moved::Suspend { reason };
         }
         let tally = Tally::default();
         tally.set_upload(resume.filter(|upload| !upload.finished));
-        let trip = Trip { mover: self, index, entry, saver, tally: &tally };
+        let trip = Trip { mover: self, index, entry, saver, tally: &tally, again };
         let span = tracing::info_span!("object", key = %entry.key);
         self.move_and_conclude(&trip).instrument(span).await
     }
@@ -344,17 +370,19 @@ impl Mover {
     }
 
     async fn go(&self, trip: &Trip<'_>) -> Result<Done, Failure> {
-        if self.job.kind == JobKind::Audit {
-            return trip.audit().await;
-        }
         let target;
         let linked = trip.entry.class.as_deref().is_some_and(|class| class.eq_ignore_ascii_case(SYMLINK));
-        let trip = if linked {
-            target = as_listed(trip.entry, trip.head_source().await?);
+        let import = self.job.kind == JobKind::Import;
+        let trip = if trip.again || linked && import {
+            let now = as_listed(trip.entry, trip.head_source().await?);
+            target = if trip.again { Entry { existing: Existing::Unknown, ..now } } else { now };
             Trip { entry: &target, ..*trip }
         } else {
             *trip
         };
+        if !import {
+            return trip.audit().await;
+        }
         if let Some(done) = self.already_there(&trip).await? {
             trip.throw_away().await?;
             return Ok(done);
@@ -376,21 +404,28 @@ impl Mover {
         if !self.job.transfer.skip_existing {
             return Ok(None);
         }
-        let standing = match &trip.entry.existing {
+        let choice = match &trip.entry.existing {
             Existing::Absent => return Ok(None),
             Existing::Present { size, modified_ms, etag } => {
-                Standing { size: *size, modified_ms: *modified_ms, etag: etag.clone(), stored_ms: None }
+                let standing =
+                    Standing { size: *size, modified_ms: *modified_ms, etag: etag.clone(), stored_ms: None };
+                // A file has its source's time itself.
+                choose(trip.entry, &standing, self.job.destination.kind == EndpointType::Local)
             }
-            Existing::Unknown => match trip.head_destination().await {
-                Ok(meta) => Standing::from(&meta),
+            Existing::Unknown => Choice::Ask,
+        };
+        let choice = match choice {
+            Choice::Ask => match trip.head_destination().await {
+                Ok(meta) => choose(trip.entry, &Standing::from(&meta), true),
                 // Where there is no right to list, an object that is absent is refused: write it.
                 Err(Failure::Storage { error, .. })
                     if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AccessDenied) =>
                 {
-                    return Ok(None);
+                    Choice::Move
                 }
                 Err(failure) => return Err(failure),
             },
+            known => known,
         };
         let skipped = |note: &str| Done {
             size: trip.entry.size,
@@ -400,7 +435,10 @@ impl Mover {
             notes: vec![note.to_owned()],
             skipped: true,
         };
-        Ok(may_skip(trip.entry, &standing).map(skipped))
+        match choice {
+            Choice::Leave(why) => Ok(Some(skipped(why))),
+            Choice::Move | Choice::Ask => Ok(None),
+        }
     }
 }
 
@@ -408,7 +446,7 @@ fn context(job: &JobConf, meter: &Meter) -> Context {
     Context { meter: meter.clone(), timeout: job.transfer.timeout, job: job.name.clone() }
 }
 
-/// The entry as a listing would show the object that was looked at.
+/// The entry as a listing would show the object that was looked at now.
 fn as_listed(entry: &Entry, meta: ObjectMeta) -> Entry {
     Entry { size: meta.size, modified_ms: meta.modified_ms, etag: meta.etag, ..entry.clone() }
 }

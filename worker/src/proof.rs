@@ -13,7 +13,7 @@ use proto::{ObjectErrorCode, Proof};
 use storage::checksum::{Hashes, md5_of_etag, multipart_etag};
 use storage::{Error, ErrorKind, ObjectMeta, Side, Version, Written, retry};
 
-use crate::skip::{Standing, may_skip};
+use crate::skip::{Choice, Standing, choose};
 use crate::trip::{Done, Failure, Trip};
 use crate::verify::{Difference, Ours, Plan, Verdict, crc_text};
 
@@ -219,7 +219,9 @@ impl Trip<'_> {
         };
         match ours.compare(&meta.checksums, meta.etag.as_deref()) {
             Verdict::Same(proof, value) if same => Ok(done(proof, value, false)),
-            Verdict::Unknown if may_skip(self.entry, &Standing::from(&meta)).is_some() => {
+            Verdict::Unknown
+                if matches!(choose(self.entry, &Standing::from(&meta), true), Choice::Leave(_)) =>
+            {
                 Ok(done(Proof::Existing, String::new(), true))
             }
             _ => {

@@ -1,8 +1,14 @@
 //! What the destination already has is left alone. Pure.
 //!
-//! The rule: same size, and the destination's object is not older than the source's at a resolution of one
-//! second, or was written from a source of the same time (its `mtime` metadata). Two ETags that are both
-//! plain MD5 and differ overrule it; where the source has no time, only two equal ones allow to skip.
+//! The rule: same size, and the destination's object is not older than the source's, or was written from a
+//! source of the same time (its `mtime` metadata). Two ETags that are both plain MD5 and differ overrule it;
+//! where the source has no time, only two equal ones allow to skip.
+//!
+//! A source that is changed while it is moved is older than the copy of what it was before. So where nothing but
+//! the times speaks for the copy, and it was written soon after the source's time, the `mtime` that was stored
+//! with it has to agree: one question for such an object, and none for all others.
+
+use std::cmp::Ordering;
 
 use proto::manifest::Entry;
 use storage::ObjectMeta;
@@ -23,37 +29,67 @@ pub(crate) struct Standing {
 /// The user metadata that holds the source's time: Unix seconds with a fraction, as rclone writes it.
 pub(crate) const MTIME: &str = "mtime";
 
-/// Why it may be left alone; nothing: move it.
-pub(crate) fn may_skip(entry: &Entry, standing: &Standing) -> Option<&'static str> {
+/// What follows from what is known of the destination's object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// It may be left alone, for this reason.
+    Leave(&'static str),
+    /// The source's object is another one.
+    Move,
+    /// Its own time is too near to the source's: look at what is stored with it.
+    Ask,
+}
+
+/// What may pass between the listing of an object and the end of its write, clocks that differ included, plus
+/// what its bytes take: a source that was changed in between has a time before the destination's.
+const WINDOW_MS: i64 = 3_600_000;
+/// Bytes that a slow line moves in a millisecond.
+const SLOW: u64 = 1 << 10;
+
+/// Compares what was listed, or, `asked`, what the destination's object says itself.
+pub(crate) fn choose(entry: &Entry, standing: &Standing, asked: bool) -> Choice {
     if entry.size != standing.size {
-        return None;
+        return Choice::Move;
     }
     let same_md5 = match (plain_md5(entry.etag.as_deref()), plain_md5(standing.etag.as_deref())) {
         (Some(ours), Some(theirs)) => Some(ours.eq_ignore_ascii_case(theirs)),
         _ => None,
     };
     if same_md5 == Some(false) {
-        return None;
+        return Choice::Move;
     }
-    let Some(source) = entry.modified_ms.map(seconds) else {
-        return same_md5.map(|_| "the destination has it: same size, same ETag");
+    let Some(source) = entry.modified_ms else {
+        return match same_md5 {
+            Some(_) => Choice::Leave("the destination has it: same size, same ETag"),
+            None => Choice::Move,
+        };
     };
-    if standing.stored_ms.map(seconds) == Some(source) {
-        return Some("the destination has it: same size, written from a source of this time");
+    let stored = standing.stored_ms.map(|stored| order(stored, source));
+    if stored == Some(Ordering::Equal) {
+        return Choice::Leave("the destination has it: same size, written from a source of this time");
     }
-    if standing.modified_ms.map(seconds).is_some_and(|there| there >= source) {
-        return Some("the destination has it: same size, not older than the source");
+    let Some(there) = standing.modified_ms.filter(|there| order(*there, source) != Ordering::Less) else {
+        return Choice::Move;
+    };
+    let newer = Choice::Leave("the destination has it: same size, not older than the source");
+    if same_md5.is_some() {
+        return newer;
     }
-    None
+    if stored.is_some() {
+        return Choice::Move;
+    }
+    let window = i64::try_from(entry.size / SLOW).unwrap_or(i64::MAX).saturating_add(WINDOW_MS);
+    if asked || there.saturating_sub(source) > window { newer } else { Choice::Ask }
+}
+
+/// Of two times, as far as both are known: a service that tells whole seconds is compared by those.
+fn order(a: i64, b: i64) -> Ordering {
+    if a % 1000 == 0 || b % 1000 == 0 { a.div_euclid(1000).cmp(&b.div_euclid(1000)) } else { a.cmp(&b) }
 }
 
 /// An ETag of 32 hex digits: what an MD5 looks like.
 pub(crate) fn plain_md5(etag: Option<&str>) -> Option<&str> {
     etag.filter(|etag| etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit()))
-}
-
-fn seconds(ms: i64) -> i64 {
-    ms.div_euclid(1000)
 }
 
 /// Unix milliseconds as the `mtime` metadata has them.
@@ -96,10 +132,36 @@ mod tests {
         Standing { size: 7, modified_ms, etag: etag.map(str::to_owned), stored_ms: None }
     }
 
+    fn may_skip(entry: &Entry, standing: &Standing) -> Option<&'static str> {
+        match choose(entry, standing, true) {
+            Choice::Leave(why) => Some(why),
+            Choice::Move | Choice::Ask => None,
+        }
+    }
+
+    #[test]
+    fn a_copy_that_was_written_soon_after_is_asked_for_the_time_that_it_was_made_from() {
+        let listed =
+            |seconds: i64| choose(&entry(Some(5_900), None), &standing(Some(seconds * 1000), None), false);
+        assert_eq!(listed(4), Choice::Move);
+        assert_eq!(listed(5), Choice::Ask);
+        assert_eq!(listed(3600), Choice::Ask);
+        assert!(matches!(listed(3700), Choice::Leave(_)), "no move takes so long");
+        let large = Entry { size: 100 << 30, ..entry(Some(5_900), None) };
+        let written = Standing { size: 100 << 30, ..standing(Some(20 * 3_600_000), None) };
+        assert_eq!(choose(&large, &written, false), Choice::Ask, "this one may");
+        let md5 = "a".repeat(32);
+        let (ours, theirs) = (entry(Some(5_900), Some(&md5)), standing(Some(6_000), Some(&md5)));
+        assert!(matches!(choose(&ours, &theirs, false), Choice::Leave(_)), "the bytes are the same");
+        let before = Standing { stored_ms: Some(5_800), ..standing(Some(9_000), None) };
+        assert_eq!(choose(&entry(Some(5_900), None), &before, true), Choice::Move, "of an earlier version");
+    }
+
     #[test]
     fn time_and_size_decide() {
         let source = entry(Some(5_900), None);
-        assert!(may_skip(&source, &standing(Some(5_100), None)).is_some(), "the same second");
+        assert!(may_skip(&source, &standing(Some(5_000), None)).is_some(), "the same second");
+        assert!(may_skip(&source, &standing(Some(5_100), None)).is_none(), "both are exact");
         assert!(may_skip(&source, &standing(Some(9_000), None)).is_some());
         assert!(may_skip(&source, &standing(Some(4_999), None)).is_none(), "older");
         assert!(may_skip(&source, &standing(None, None)).is_none(), "not known");
@@ -110,7 +172,7 @@ mod tests {
     #[test]
     fn the_stored_source_time_counts_where_the_clocks_do_not() {
         let old = Standing { stored_ms: Some(5_000), ..standing(Some(1_000), None) };
-        assert!(may_skip(&entry(Some(5_900), None), &old).is_some());
+        assert!(may_skip(&entry(Some(5_900), None), &old).is_some(), "whole seconds");
         assert!(may_skip(&entry(Some(6_000), None), &old).is_none());
     }
 

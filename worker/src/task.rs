@@ -37,6 +37,9 @@ pub(crate) trait MoveObject: Send + Sync + 'static {
     fn concurrency(&self) -> usize;
 }
 
+/// Moves what failed before, and is retried.
+pub(crate) struct Again(pub(crate) Arc<Mover>);
+
 /// One task under one lease.
 pub(crate) struct Task {
     /// Names the hand-out in every report.
@@ -260,6 +263,23 @@ impl MoveObject for Mover {
 
     fn concurrency(&self) -> usize {
         Mover::concurrency(self)
+    }
+}
+
+#[async_trait]
+impl MoveObject for Again {
+    async fn move_object(
+        &self,
+        index: u32,
+        entry: &Entry,
+        resume: Option<v1::Upload>,
+        saver: &dyn SaveUpload,
+    ) -> Moved {
+        self.0.move_again(index, entry, resume, saver).await
+    }
+
+    fn concurrency(&self) -> usize {
+        self.0.concurrency()
     }
 }
 

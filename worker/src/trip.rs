@@ -33,6 +33,8 @@ pub(crate) struct Trip<'a> {
     pub(crate) saver: &'a dyn SaveUpload,
     /// What adds up over all attempts.
     pub(crate) tally: &'a Tally,
+    /// It is retried: the listing is old.
+    pub(crate) again: bool,
 }
 
 /// What adds up over all attempts at an object.

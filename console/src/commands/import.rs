@@ -254,6 +254,9 @@ async fn finish(service: &Service, home: &Home, stat: &v1::JobStat, output: &Out
         output.json(&document);
         return Ok(Exit::Failure);
     }
+    if stat.state == "failed" && stat.objects_failed > 0 {
+        output.note("move what failed again with `brigade import --resume --retry 1`");
+    }
     output.json(&document);
     Ok(exit(stat))
 }

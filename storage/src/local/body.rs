@@ -1,9 +1,14 @@
-//! The bytes of a file, and the proof that they are one version's: size and time before and after.
+//! The bytes of a file, and the proof that they are one version's: size, times and inode before and after.
+//!
+//! What was listed is told from another version by its size and time of modification. Who can set that time back
+//! (`cp -p`, `rsync -t`) can give two versions the same ones, so everything that is read of one object, in pieces
+//! or in several ranges, has to have the same inode and time of change ([`tag`]) as well.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use crc_fast::Digest;
@@ -29,11 +34,33 @@ pub(super) struct Reading {
     pub(super) stat: FileStat,
 }
 
+/// The kernel stamps files with the time of its last tick, which may be this much ago (100 a second).
+const TICK: Duration = Duration::from_millis(10);
+
+/// Names one state of a file, whatever its size and time of modification say: inode and time of change.
+pub(super) fn tag(stat: &FileStat) -> String {
+    format!("{:x}-{:x}.{:09}", stat.st_ino, stat.st_ctime, stat.st_ctime_nsec)
+}
+
+/// Two writes in one tick leave the same times: a file that was changed just now is read when its tick is over,
+/// so that the next write shows.
+pub(super) fn rest_of_tick(stat: &FileStat) -> Option<Duration> {
+    let seconds = u64::try_from(stat.st_ctime).ok()?;
+    let changed = UNIX_EPOCH + Duration::new(seconds, u32::try_from(stat.st_ctime_nsec).ok()?);
+    let age = SystemTime::now().duration_since(changed).ok()?;
+    (TICK * 2).checked_sub(age).filter(|left| !left.is_zero())
+}
+
 /// `PreconditionFailed` when the file is not the version that was listed.
 pub(super) fn check_version(at: At<'_>, path: &Path, stat: &FileStat, version: &Version) -> Result<()> {
     let same_time = version.modified_ms.is_none_or(|ms| ms == modified_ms(stat));
-    if stat.st_size as u64 == version.size && same_time {
+    let same_size = stat.st_size as u64 == version.size;
+    if same_size && same_time && version.etag.as_ref().is_none_or(|etag| *etag == tag(stat)) {
         return Ok(());
+    }
+    if same_size && same_time {
+        let text = format!("{} was replaced or written to while it was read in parts", path.display());
+        return Err(at.error(ErrorKind::PreconditionFailed, text));
     }
     let text = format!(
         "{} changed since it was listed: {} bytes then, {} now; modified {} then, {} now (Unix ms)",
@@ -57,7 +84,7 @@ impl Reading {
         })?;
         if is_last {
             let now = fstat(&self.file).map_err(|errno| at.system(errno, &self.path))?;
-            let version = |stat: &FileStat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
+            let version = |stat: &FileStat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec, tag(stat));
             if version(&now) != version(&self.stat) {
                 return Err(self.changed(at));
             }

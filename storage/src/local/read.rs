@@ -15,7 +15,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use proto::ObjectKey;
 
-use super::body::{PIECE, Reading, check_version, pieces, whole};
+use super::body::{PIECE, Reading, check_version, pieces, rest_of_tick, tag, whole};
 use super::walk::Walker;
 use super::{At, LocalSource, Tree, modified_ms};
 use crate::error::{ErrorKind, Op, Result};
@@ -92,6 +92,7 @@ impl Opened {
         ObjectMeta {
             size: if is_marker { 0 } else { self.stat.st_size as u64 },
             modified_ms: Some(modified_ms(&self.stat)),
+            etag: (!is_marker).then(|| tag(&self.stat)),
             headers: Headers { content_type: (!is_marker).then(|| content_type(key)), ..Headers::default() },
             ..ObjectMeta::default()
         }
@@ -137,12 +138,17 @@ impl Tree {
         follow: bool,
     ) -> Result<Read> {
         let at = At::key(Op::Get, key);
-        let opened = self.open(at, key, follow)?;
-        let meta = opened.meta(key);
+        let mut opened = self.open(at, key, follow)?;
         if key.is_marker() {
+            let meta = opened.meta(key);
             return Ok(Read { meta, body: whole(bytes::Bytes::new(), self.meter.clone()) });
         }
         let path = self.path(&self.full(key));
+        if let Some(left) = rest_of_tick(&opened.stat) {
+            std::thread::sleep(left);
+            opened.stat = fstat(&opened.file).map_err(|errno| at.system(errno, &path))?;
+        }
+        let meta = opened.meta(key);
         check_version(at, &path, &opened.stat, version)?;
         let range = match range {
             Some(range) if range.start >= range.end || range.start >= meta.size => {

@@ -1,5 +1,6 @@
 //! Planned faults: which requests, how often, and what happens to them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -43,6 +44,27 @@ pub enum Action {
     DelayAnswer(Duration),
     /// 200 with an error document (Complete, Copy).
     ErrorIn200(&'static str),
+    /// Somebody else does this first; then the request is answered as it should be.
+    Then(Change),
+    /// The request is answered; somebody else does this before the answer is sent.
+    AnswerThen(Change),
+}
+
+/// What somebody else does in the middle.
+#[derive(Clone)]
+pub struct Change(Arc<dyn Fn() + Send + Sync>);
+
+impl Change {
+    /// To be run by the server at the planned request.
+    pub fn new(change: impl Fn() + Send + Sync + 'static) -> Change {
+        Change(Arc::new(change))
+    }
+}
+
+impl std::fmt::Debug for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Change")
+    }
 }
 
 /// Ends the connection.
@@ -65,6 +87,10 @@ pub(crate) async fn before(action: Option<&Action>) -> Result<Option<Failure>, C
         }
         Some(Action::ErrorIn200(code)) => Ok(Some(Failure::new(200, code, "planned by the test"))),
         Some(Action::Reset) => Err(Cut),
+        Some(Action::Then(Change(change))) => {
+            change();
+            Ok(None)
+        }
         Some(Action::Delay(long)) => {
             tokio::time::sleep(*long).await;
             Ok(None)
@@ -81,6 +107,10 @@ pub(crate) async fn after(
 ) -> Result<Response<Outgoing>, Cut> {
     match action {
         Some(Action::LoseAnswer) => Err(Cut),
+        Some(Action::AnswerThen(Change(change))) => {
+            change();
+            Ok(response)
+        }
         Some(Action::DelayAnswer(long)) => {
             tokio::time::sleep(long).await;
             Ok(response)

@@ -137,6 +137,10 @@ impl State {
         self.buckets().entry(bucket.to_owned()).or_default().objects.insert(key.to_vec(), object);
     }
 
+    pub(crate) fn remove(&self, bucket: &str, key: &[u8]) {
+        self.buckets().entry(bucket.to_owned()).or_default().objects.remove(key);
+    }
+
     pub(crate) fn object(&self, bucket: &str, key: &[u8]) -> Option<Object> {
         self.buckets().get(bucket)?.objects.get(key).cloned()
     }

@@ -60,6 +60,8 @@ pub(crate) struct Large<'a> {
     pub(crate) saved: tokio::sync::Mutex<usize>,
     /// No part is left to begin.
     pub(crate) drained: CancellationToken,
+    /// An earlier holder began it.
+    pub(crate) resumed: bool,
     pub(crate) flight: Flight<'a>,
 }
 
@@ -152,6 +154,7 @@ impl<'a> Trip<'a> {
             parts: Mutex::default(),
             saved: tokio::sync::Mutex::default(),
             drained: CancellationToken::new(),
+            resumed: false,
             flight: self.mover.flight(),
         };
         if let Err(failure) = self.save(large.record(self.index)).await {
@@ -301,7 +304,7 @@ impl<'a> Trip<'a> {
                         self.tally.again();
                     }
                 },
-                Err(error) if error.kind() == ErrorKind::UploadNotFound => return Err(again(error)),
+                Err(error) if large.is_gone(&error) => return Err(again(error)),
                 Err(error) => turn.failed(error).await?,
             }
         }
@@ -436,10 +439,8 @@ impl<'a> Trip<'a> {
                         None => Err(again(error)),
                     };
                 }
-                ErrorKind::UploadNotFound
-                | ErrorKind::Refused
-                | ErrorKind::Corrupted
-                | ErrorKind::Conflict => return Err(again(error)),
+                ErrorKind::Refused | ErrorKind::Corrupted | ErrorKind::Conflict => return Err(again(error)),
+                _ if large.is_gone(&error) => return Err(again(error)),
                 _ => turn.failed(error).await?,
             }
         }
@@ -464,6 +465,16 @@ impl Large<'_> {
 
     fn ready(&self) -> MutexGuard<'_, Option<(u32, Fetched, Held)>> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does the destination no longer have this upload? Some services refuse the use of an upload that they do
+    /// not know: where an earlier holder began it, a new one tells whether the keys may write.
+    fn is_gone(&self, error: &Error) -> bool {
+        match error.kind() {
+            ErrorKind::UploadNotFound => true,
+            ErrorKind::AccessDenied | ErrorKind::Refused => self.resumed,
+            _ => false,
+        }
     }
 
     /// The next part to move, with its bytes where they were read already.

@@ -40,10 +40,13 @@ impl<'a> Trip<'a> {
         let parts = self.recorded_parts(recorded, count);
         let to = UploadRef { key: self.entry.key.clone(), id: recorded.upload_id.clone() };
         match self.standing_parts(&to, &parts).await? {
-            Some(standing) => self.go_on(recorded, to, count, &parts, &standing).await,
+            // Some services list no parts for an upload that they do not know: no recorded part is no upload.
+            Some(standing) if parts.is_empty() || !standing.is_empty() => {
+                self.go_on(recorded, to, count, &parts, &standing).await
+            }
             // It may be gone because it was completed; only all parts together can tell.
-            None if parts.len() == count as usize => self.find_completed(recorded, &parts).await,
-            None => Ok(None),
+            _ if parts.len() == count as usize => self.find_completed(recorded, &parts).await,
+            _ => Ok(None),
         }
     }
 
@@ -95,6 +98,7 @@ impl<'a> Trip<'a> {
             saved: tokio::sync::Mutex::new(kept.len()),
             parts: Mutex::new(kept),
             drained: CancellationToken::new(),
+            resumed: true,
             flight,
         }))))
     }

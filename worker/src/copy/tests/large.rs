@@ -158,6 +158,32 @@ async fn an_upload_lost_on_the_way_is_begun_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_upload_that_is_refused_after_a_crash_is_begun_anew() {
+    for op in [Op::Part, Op::Complete] {
+        let (line, entry, saved) = left(3).await;
+        line.destination.fail_next(op, None, 1, ErrorKind::AccessDenied);
+        let record = recorded(line.mover().move_object(7, &entry, Some(saved), &line.saver).await);
+        assert_eq!(record.outcome(), v1::Outcome::Succeeded, "{op:?}: {record:?}");
+        assert_eq!(line.destination.count(Op::Begin), 2);
+        assert!(line.destination.uploads().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_completed_upload_of_which_no_part_is_listed_is_seen() {
+    let (line, entry, mut saved) = left(5).await;
+    let to = storage::UploadRef { key: "k".into(), id: saved.upload_id.clone() };
+    line.destination.abort(&to).await.unwrap();
+    line.destination.insert("k", bytes(SIZE));
+    // Another upload of the key, so that the service answers with a list of parts that is empty.
+    let empty = line.destination.begin(&"k".into(), &storage::PutOptions::default()).await.unwrap();
+    saved.upload_id.clone_from(&empty.id);
+    let record = recorded(line.mover().move_object(7, &entry, Some(saved), &line.saver).await);
+    assert_eq!((record.outcome(), line.source.count(Op::Get)), (v1::Outcome::Succeeded, 0), "{record:?}");
+    assert_eq!(record.proof, "crc64nvme");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_final_failure_aborts_the_upload_and_says_so() {
     let line = Line::new();
     line.destination.fail_next(Op::Part, None, u32::MAX, ErrorKind::Refused);

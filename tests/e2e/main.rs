@@ -7,6 +7,7 @@ mod breakpoints;
 mod crash;
 mod directions;
 mod faults;
+mod hostile;
 mod keys;
 mod kill;
 mod living;

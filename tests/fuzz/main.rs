@@ -91,14 +91,3 @@ fn fuzz(
         panic!("{again}{}", text.unwrap_or_default());
     }
 }
-
-/// Shown to people: one line, nothing that a terminal obeys or that changes the order of what is read.
-#[track_caller]
-fn must_be_harmless(text: &str) {
-    let bad = text.chars().find(|c| {
-        c.is_control()
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
-            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    });
-    assert_eq!(bad, None, "in {text:?}");
-}

@@ -6,7 +6,9 @@ use proto::manifest::{self, Entry, Existing};
 use proto::v1::AuditRecord;
 use proto::{JobName, ObjectKey};
 
-use crate::{Bound, SMALL, fuzz, must_be_harmless};
+use tests::discreet::must_be_harmless;
+
+use crate::{Bound, SMALL, fuzz};
 
 /// An entry takes its keys and texts, and a fixed part that is larger than its shortest form.
 const ENTRIES: Bound = Bound { base: 48 << 20, each: 4_000 };
@@ -154,7 +156,7 @@ fn keys_as_lines() {
     fuzz("keys_as_lines", 20_000, SMALL, &valid, &["\u{200b}", "%4", "%zz", "%+1"], |bytes| {
         let key = ObjectKey::new(bytes.to_vec());
         let line = key.to_line();
-        must_be_harmless(&line);
+        must_be_harmless("a line", &line, &[]);
         assert!(!line.starts_with('\u{feff}'), "a reader would take it for the mark of a file's encoding");
         assert_eq!(ObjectKey::from_line(&line), key);
         // Lines that others wrote: everything but `%` and two digits stands for itself.

@@ -1,13 +1,16 @@
 //! An installation in a temporary home, driven through the `brigade` binary.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::discreet;
 use crate::servers::SECRET_KEY;
 use crate::world::Side;
 
@@ -15,6 +18,8 @@ use crate::world::Side;
 #[derive(Debug)]
 pub struct Home {
     dir: TempDir,
+    /// What the tests wrote themselves: secrets may be in it.
+    written: Mutex<BTreeSet<PathBuf>>,
 }
 
 /// What a command said.
@@ -41,7 +46,7 @@ impl Home {
     /// An empty one with free ports in `conf/sys.toml`.
     pub fn new() -> Home {
         let dir = TempDir::new().unwrap_or_else(|error| panic!("no directory: {error}"));
-        let home = Home { dir };
+        let home = Home { dir, written: Mutex::default() };
         home.write("conf/sys.toml", "master_address = \"127.0.0.1:0\"\ntracker_address = \"127.0.0.1:0\"\n");
         home
     }
@@ -58,6 +63,7 @@ impl Home {
             std::fs::create_dir_all(folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
         }
         std::fs::write(&path, text).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(path);
     }
 
     /// Writes `conf/local_job.toml` for a job between two ends; `more` goes below the name.
@@ -78,15 +84,20 @@ impl Home {
         command
     }
 
-    /// Runs it to its end.
+    /// Runs it to its end. What it says tells no secret; only `config convert` writes a job file anew.
     pub fn run(&self, args: &[&str]) -> Said {
         let output =
             self.command(args).output().unwrap_or_else(|error| panic!("cannot run brigade: {error}"));
-        Said {
+        let said = Said {
             code: output.status.code().unwrap_or(-1),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
+        if !args.contains(&"convert") {
+            discreet::must_be_discreet(self.path(), &format!("brigade {args:?}"), &said.out);
         }
+        discreet::must_be_discreet(self.path(), &format!("brigade {args:?}"), &said.err);
+        said
     }
 
     /// Runs it and insists on the exit code.
@@ -143,21 +154,11 @@ impl Home {
         }
     }
 
-    /// No file below the home holds the secret of the test servers.
+    /// Neither its files nor its processes tell a secret. Every home is looked at when it is dropped.
     pub fn must_not_hold_the_secret(&self) {
-        let mut folders = vec![self.path().to_path_buf()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-                let path = entry.path();
-                if path.is_dir() {
-                    folders.push(path);
-                    continue;
-                }
-                let bytes = std::fs::read(&path).unwrap_or_default();
-                let held = bytes.windows(SECRET_KEY.len()).any(|part| part == SECRET_KEY.as_bytes());
-                assert!(!held, "{path:?} holds the secret key in clear");
-            }
-        }
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        discreet::processes_must_be_discreet(self.path());
+        discreet::files_must_be_discreet(self.path(), &written);
     }
 }
 
@@ -169,8 +170,15 @@ impl Default for Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
+        let calm = !std::thread::panicking();
+        if calm {
+            discreet::processes_must_be_discreet(self.path());
+        }
         if self.path().join("run/master.pid").exists() {
             let _ = self.run(&["stop"]);
+        }
+        if calm {
+            self.must_not_hold_the_secret();
         }
     }
 }

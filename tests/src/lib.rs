@@ -2,6 +2,7 @@
 //! others wrote, installations in temporary homes, and comparison by other clients.
 
 pub mod crash;
+pub mod discreet;
 pub mod family;
 pub mod home;
 pub mod random;

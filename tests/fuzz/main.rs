@@ -51,20 +51,36 @@ fn seeds(otherwise: u64) -> Range<u64> {
 }
 
 /// Runs the target over the valid inputs and over mutations of them.
-fn fuzz(
+fn fuzz(name: &str, times: u64, bound: Bound, valid: &[Vec<u8>], words: &[&str], target: impl FnMut(&[u8])) {
+    run(name, times, bound, valid, |seed| mutate::mutated(seed, valid, words), target);
+}
+
+/// The same for messages, whose fields are changed; `head` bytes before the message stay.
+fn fuzz_messages(
+    name: &str,
+    times: u64,
+    bound: Bound,
+    (valid, head): (&[Vec<u8>], usize),
+    words: &[&str],
+    target: impl FnMut(&[u8]),
+) {
+    run(name, times, bound, valid, |seed| mutate::mutated_message(seed, valid, head, words), target);
+}
+
+fn run(
     name: &str,
     times: u64,
     bound: Bound,
     valid: &[Vec<u8>],
-    words: &[&str],
+    input: impl Fn(u64) -> Vec<u8>,
     mut target: impl FnMut(&[u8]),
 ) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    for input in valid {
-        target(input);
+    for whole in valid {
+        target(whole);
     }
     for seed in seeds(times) {
-        let input = mutate::mutated(seed, valid, words);
+        let input = input(seed);
         MEMORY.reset_peak_usage();
         let (before, begun) = (MEMORY.current_usage(), Instant::now());
         let ended = catch_unwind(AssertUnwindSafe(|| target(&input)));

@@ -79,7 +79,7 @@ impl Summing {
     fn count(&mut self, outcome: &str, proof: &str, source_proved: bool, code: &str, size: u64) {
         let add = |tally: &mut Tally| {
             tally.objects += 1;
-            tally.bytes += size;
+            tally.bytes = tally.bytes.saturating_add(size);
         };
         let c = &mut self.certificate;
         c.records += 1;

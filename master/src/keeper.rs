@@ -90,11 +90,11 @@ impl Keeper {
                     self.id(new.number)
                 )));
             }
-            let bytes = new.entries.iter().map(|entry| entry.size).sum();
+            let bytes = new.entries.iter().fold(0u64, |sum, entry| sum.saturating_add(entry.size));
             batch.put(&key, &TaskRecord::new(new.entries.len() as u32, bytes));
             record.pending += 1;
             record.objects += new.entries.len() as u64;
-            record.bytes += bytes;
+            record.bytes = record.bytes.saturating_add(bytes);
         }
         batch.put(&keys::round(name, self.round), &round);
         advance(&mut record, &round)?;

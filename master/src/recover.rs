@@ -93,7 +93,7 @@ impl Sum {
     fn add(&mut self, task: &TaskRecord) {
         self.counts[task.state() as usize] += 1;
         self.objects += u64::from(task.objects);
-        self.bytes += task.bytes;
+        self.bytes = self.bytes.saturating_add(task.bytes);
         if let Some(tally) = task.tally.as_ref() {
             self.totals.plus(tally);
         }

@@ -49,13 +49,40 @@ struct Sample {
     waits: [u64; 5],
 }
 
+/// No worker has done more than this of anything: sums of what workers say stay numbers.
+const MOST: u64 = 1 << 50;
+
+/// What a worker says, within what can be.
+fn plausible(activity: &JobActivity) -> JobActivity {
+    let mut activity = activity.clone();
+    let JobActivity { bytes_read, bytes_written, in_flight_objects, in_flight_bytes, concurrency, .. } =
+        &mut activity;
+    for figure in [bytes_read, bytes_written, in_flight_objects, in_flight_bytes, concurrency] {
+        *figure = (*figure).min(MOST);
+    }
+    let JobActivity { wait_source_us, wait_destination_us, wait_limit_us, .. } = &mut activity;
+    for figure in [wait_source_us, wait_destination_us, wait_limit_us] {
+        *figure = (*figure).min(MOST);
+    }
+    for figure in [&mut activity.wait_throttled_us, &mut activity.wait_memory_us] {
+        *figure = (*figure).min(MOST);
+    }
+    for line in &mut activity.requests {
+        for figure in [&mut line.count, &mut line.errors, &mut line.throttled] {
+            *figure = (*figure).min(MOST);
+        }
+    }
+    activity
+}
+
 impl Rates {
     /// One pulse: what each worker does for this job now, and how many objects are recorded.
     pub(crate) fn pulse(&mut self, job: &str, workers: &[WorkerStat], objects: u64, now: Instant) {
         (self.in_flight_bytes, self.in_flight, self.concurrency, self.cpu) = (0, 0, 0, 0.0);
         for worker in workers {
-            for activity in worker.activity.iter().filter(|activity| activity.job == job) {
-                self.in_flight_bytes += activity.in_flight_bytes;
+            for activity in worker.activity.iter().filter(|activity| activity.job == job).map(plausible) {
+                let activity = &activity;
+                self.in_flight_bytes = self.in_flight_bytes.saturating_add(activity.in_flight_bytes);
                 self.in_flight += activity.in_flight_objects;
                 self.concurrency += activity.concurrency;
                 self.cpu = self.cpu.max(worker.cpu_share);
@@ -71,8 +98,8 @@ impl Rates {
 
     /// What a worker had done for this job when it settled a task of it.
     pub(crate) fn settled(&mut self, job: &str, worker: &WorkerStat) {
-        for activity in worker.activity.iter().filter(|activity| activity.job == job) {
-            self.said(worker, activity);
+        for activity in worker.activity.iter().filter(|activity| activity.job == job).map(plausible) {
+            self.said(worker, &activity);
         }
     }
 
@@ -357,5 +384,18 @@ mod tests {
         assert_eq!(count(&rates), 7);
         rates.pulse("jobs", &[at(3, 8)], 0, Instant::now());
         assert_eq!(count(&rates), 8);
+    }
+
+    #[test]
+    fn figures_that_cannot_be_stay_numbers() {
+        let mut rates = Rates::default();
+        let liars: Vec<WorkerStat> =
+            (0..9).map(|at| worker(&format!("w{at}"), u64::MAX, u64::MAX, u64::MAX)).collect();
+        let now = Instant::now();
+        rates.pulse("jobs", &liars, 1, now);
+        rates.pulse("jobs", &liars, 2, now + std::time::Duration::from_secs(1));
+        liars.iter().for_each(|liar| rates.settled("jobs", liar));
+        assert!(rates.bytes() >= MOST);
+        assert!(rates.requests().0.values().all(|line| line.count >= MOST));
     }
 }

@@ -144,7 +144,7 @@ fn jobs_in_toml() {
     let slot = Slot::new("job_file.toml");
     let local = JOB.replace("type = \"s3\"", "type = \"oss\"").replace("import", "audit");
     let valid = [JOB.as_bytes().to_vec(), local.into_bytes()];
-    fuzz("jobs_in_toml", 4_000, BOUND, &valid, &WORDS, |bytes| job(slot.put(bytes), bytes));
+    fuzz("jobs_in_toml", 1_200, BOUND, &valid, &WORDS, |bytes| job(slot.put(bytes), bytes));
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn system_files() {
     let toml = include_str!("../../conf/sys.toml").replace("# ", "").into_bytes();
     for (name, valid) in [("sys.toml", toml), ("sys.properties", OLD_SYS.as_bytes().to_vec())] {
         let slot = Slot::new(name);
-        fuzz("system_files", 1_500, BOUND, &[valid], &WORDS, |bytes| {
+        fuzz("system_files", 800, BOUND, &[valid], &WORDS, |bytes| {
             let path = slot.put(bytes);
             let text = match load::sys(path) {
                 Ok(checked) => format!("{:?} {}", checked.value, said(&checked.warnings)),
@@ -185,7 +185,7 @@ fn system_files() {
 fn lists_of_workers() {
     let slot = Slot::new("workers");
     let valid = [b"192.168.1.7\nhost-2.example.com\n::1 # here\n".to_vec()];
-    fuzz("lists_of_workers", 2_000, BOUND, &valid, &["[::1]:22", "user@", "-oProxyCommand=x"], |bytes| {
+    fuzz("lists_of_workers", 1_500, BOUND, &valid, &["[::1]:22", "user@", "-oProxyCommand=x"], |bytes| {
         let Ok(checked) = load::workers(slot.put(bytes)) else { return };
         for host in checked.value {
             // It becomes an argument of other programs.

@@ -230,7 +230,7 @@ fn answers_of_a_service() {
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     local.spawn_local(serve(listener, script.clone()));
-    fuzz("answers_of_a_service", 6_000, BOUND, &valid(), &WORDS, |input| {
+    fuzz("answers_of_a_service", 5_000, BOUND, &valid(), &WORDS, |input| {
         let [operation, dialect, answer @ ..] = input else { return };
         *script.borrow_mut() = Script { answer: answer.to_vec(), signatures: Vec::new() };
         let endpoint = Endpoint {

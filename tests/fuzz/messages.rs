@@ -79,6 +79,6 @@ fn every_message() {
         assert!(kinds.iter().any(|(known, _)| *known == name), "{name} is not fuzzed");
     }
     let all = |bytes: &[u8]| kinds.iter().for_each(|(_, same)| same(bytes));
-    fuzz("every_message", 1_500, BOUND, &valid(), &[], all);
-    fuzz_messages("every_message", 1_500, BOUND, (&valid(), 0), &[], all);
+    fuzz("every_message", 1_000, BOUND, &valid(), &[], all);
+    fuzz_messages("every_message", 1_000, BOUND, (&valid(), 0), &[], all);
 }

@@ -316,7 +316,7 @@ fn valid() -> Vec<Vec<u8>> {
 fn messages_to_running_services() {
     let mut attack = Attack::start();
     let mut calls = 0;
-    fuzz_messages("messages_to_running_services", 3_000, BOUND, (&valid(), 1), &WORDS, |input| {
+    fuzz_messages("messages_to_running_services", 800, BOUND, (&valid(), 1), &WORDS, |input| {
         attack.attack(input);
         calls += 1;
         if calls % 500 == 0 {

@@ -50,7 +50,7 @@ pub(crate) async fn run(
     let mut looked = std::pin::pin!(looked);
     while let Some(segment) = looked.next().await {
         let segment = segment?;
-        let bytes = segment.entries.iter().map(|entry| entry.size).sum();
+        let bytes = segment.entries.iter().fold(0u64, |sum, entry| sum.saturating_add(entry.size));
         context.progress.add(segment.entries.len() as u64, bytes);
         out.send(segment).await.map_err(|_| Halt::Stopped)?;
     }

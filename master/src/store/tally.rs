@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use prost::Message;
 use proto::v1::{self, AuditRecord, CauseCount, Outcome};
 
-/// What happened to the objects of a task, or of many.
+/// What happened to the objects of a task, or of many. Bytes that a listing made up may be more than there are
+/// numbers: then the sum stands still.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Tally {
     #[prost(uint64, tag = "1")]
@@ -53,17 +54,17 @@ impl Tally {
         match record.outcome() {
             Outcome::Failed | Outcome::Unspecified => {
                 self.failed += 1;
-                self.bytes_failed += record.size;
+                self.bytes_failed = self.bytes_failed.saturating_add(record.size);
                 self.failures.entry(record.code.clone()).or_default().plus(one);
                 return;
             }
             Outcome::Succeeded => {
                 self.succeeded += 1;
-                self.bytes_succeeded += record.size;
+                self.bytes_succeeded = self.bytes_succeeded.saturating_add(record.size);
             }
             Outcome::Skipped => {
                 self.skipped += 1;
-                self.bytes_skipped += record.size;
+                self.bytes_skipped = self.bytes_skipped.saturating_add(record.size);
             }
         }
         self.source_proved += u64::from(record.source_proved);
@@ -90,9 +91,9 @@ impl Tally {
         self.succeeded += other.succeeded;
         self.skipped += other.skipped;
         self.failed += other.failed;
-        self.bytes_succeeded += other.bytes_succeeded;
-        self.bytes_skipped += other.bytes_skipped;
-        self.bytes_failed += other.bytes_failed;
+        self.bytes_succeeded = self.bytes_succeeded.saturating_add(other.bytes_succeeded);
+        self.bytes_skipped = self.bytes_skipped.saturating_add(other.bytes_skipped);
+        self.bytes_failed = self.bytes_failed.saturating_add(other.bytes_failed);
         self.source_proved += other.source_proved;
         for (code, share) in &other.failures {
             self.failures.entry(code.clone()).or_default().plus(*share);
@@ -123,7 +124,7 @@ impl Tally {
 impl Share {
     fn plus(&mut self, other: Share) {
         self.objects += other.objects;
-        self.bytes += other.bytes;
+        self.bytes = self.bytes.saturating_add(other.bytes);
     }
 }
 

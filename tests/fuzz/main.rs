@@ -20,7 +20,7 @@ mod services;
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use peak_alloc::PeakAlloc;
@@ -30,6 +30,11 @@ static MEMORY: PeakAlloc = PeakAlloc;
 
 /// Memory is counted for the whole process, so one target runs at a time.
 static ALONE: Mutex<()> = Mutex::new(());
+
+/// Until it is dropped, no other target runs.
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// No input of these sizes takes longer, on the slowest machine.
 const HANG: Duration = Duration::from_secs(20);
@@ -75,7 +80,7 @@ fn run(
     input: impl Fn(u64) -> Vec<u8>,
     mut target: impl FnMut(&[u8]),
 ) {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     for whole in valid {
         target(whole);
     }

@@ -9,7 +9,7 @@ use conf::job::EndpointType;
 use conf::{Endpoint, Secret};
 use futures::StreamExt;
 use proto::ObjectKey;
-use storage::destination::Whole;
+use storage::destination::{Unwanted, Whole};
 use storage::open::{self, Context};
 use storage::upkeep::CopyFrom;
 use storage::{Error, ListRequest, Meter, PartDone, Payload, PutOptions, UploadRef, Version};
@@ -94,8 +94,22 @@ const HEADERS: &str = "ETag: \"d41d8cd98f00b204e9800998ecf8427e\"\r\nLast-Modifi
 
 /// The first byte of an input says which operation is answered, the second in which dialect.
 fn valid() -> Vec<Vec<u8>> {
-    let bodies =
-        [LISTING, "", "0123456789", "", BEGUN, "", PARTS, COMPLETED, "", UPLOADS, DELETED, COPIED, LISTING];
+    let bodies = [
+        LISTING,
+        "",
+        "0123456789",
+        "",
+        BEGUN,
+        "",
+        PARTS,
+        COMPLETED,
+        "",
+        UPLOADS,
+        DELETED,
+        COPIED,
+        LISTING,
+        UPLOADS,
+    ];
     let mut inputs = Vec::new();
     for dialect in 0..2 {
         for (operation, body) in bodies.iter().enumerate() {
@@ -173,16 +187,17 @@ async fn reply(mut stream: TcpStream, script: &RefCell<Script>) -> std::io::Resu
 }
 
 async fn run(operation: u8, endpoint: &Endpoint) -> Result<(), Error> {
-    let context = Context { meter: Meter::unlimited(), timeout: Duration::from_secs(5) };
+    let (meter, timeout) = (Meter::unlimited(), Duration::from_secs(5));
+    let context = Context { meter, timeout, job: "local_test".into() };
     let (from, to) = (open::source(endpoint, &context)?, open::destination(endpoint, &context)?);
     let beside = open::upkeep(endpoint, &context)?;
     let (key, version) = (ObjectKey::from("a b"), Version { size: 10, ..Version::default() });
     let upload = UploadRef { key: key.clone(), id: "u1".into() };
     let (options, payload) = (PutOptions::default(), Payload::new(vec!["01234".into()]));
     let part = PartDone { number: 1, offset: 0, size: 5, etag: "e".into(), crc: Some(77), md5: None };
-    match operation % 13 {
+    match operation % 14 {
         0 | 12 => {
-            let folded = operation % 13 == 12;
+            let folded = operation % 14 == 12;
             let mut pages = from.list(ListRequest { folded, ..ListRequest::default() });
             for _ in 0..4 {
                 let Some(page) = pages.next().await else { break };
@@ -211,7 +226,8 @@ async fn run(operation: u8, endpoint: &Endpoint) -> Result<(), Error> {
         5 => drop(to.part(&upload, 1, 0, &payload).await?),
         6 => drop(to.parts(&upload, &[part]).await?),
         7 => drop(to.complete(&upload, &options, &[part], &Whole { size: 5, crc: Some(77) }).await?),
-        8 => to.abort(&upload).await?,
+        8 => drop(to.abort(&Unwanted::Known(upload)).await?),
+        13 => drop(to.abort(&Unwanted::Unknown { key, since_ms: 0, wanted: "u2".into() }).await?),
         9 => drop(beside.uploads().await?),
         10 => beside.delete(&[key]).await?,
         _ => {

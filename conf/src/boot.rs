@@ -1,7 +1,7 @@
 //! What every process does first: where its log lines go, and what the signals mean.
 
 use std::fs::{DirBuilder, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -43,7 +43,9 @@ pub enum BootError {
 /// # Errors
 /// The file cannot be written, or logging had been started.
 pub fn logging(to: &LogTo, level: &str, verbose: u8) -> Result<(), BootError> {
-    let builder = tracing_subscriber::fmt().with_env_filter(filter(level, verbose)).with_ansi(false);
+    // What the subscriber says of its own trouble it prints, and a print that fails panics.
+    let builder = tracing_subscriber::fmt().log_internal_errors(false);
+    let builder = builder.with_env_filter(filter(level, verbose)).with_ansi(false);
     let started = match to {
         LogTo::Stderr => builder.with_writer(io::stderr).try_init(),
         LogTo::File(home, role) => {
@@ -54,10 +56,36 @@ pub fn logging(to: &LogTo, level: &str, verbose: u8) -> Result<(), BootError> {
                 .create(home.logs())
                 .and_then(|()| OpenOptions::new().create(true).append(true).open(&path))
                 .map_err(|source| BootError::Log { path, source })?;
-            builder.with_writer(Mutex::new(file)).try_init()
+            builder.with_writer(Mutex::new(Lines { to: file, lost: 0 })).try_init()
         }
     };
     started.map_err(|_| BootError::Twice)
+}
+
+/// A log whose disk is full loses lines, says how many when there is room again, and stops nothing.
+struct Lines<W> {
+    to: W,
+    lost: u64,
+}
+
+impl<W: Write> Write for Lines<W> {
+    /// One call a line.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.lost > 0 {
+            // The last line that was lost may stand there in part.
+            let said = writeln!(self.to, "\n{} log lines were lost: they could not be written", self.lost);
+            self.lost = if said.is_ok() { 0 } else { self.lost };
+        }
+        if self.lost > 0 || self.to.write_all(line).is_err() {
+            self.lost += 1;
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let _ = self.to.flush();
+        Ok(())
+    }
 }
 
 /// Libraries stay at their own level when ours is raised: their debug lines carry headers.
@@ -101,8 +129,40 @@ pub async fn signals(shutdown: CancellationToken, drained: CancellationToken) ->
 
 #[cfg(test)]
 mod tests {
-    use super::{filter, signals};
+    use std::io::{self, Write};
+
+    use super::{Lines, filter, signals};
     use tokio_util::sync::CancellationToken;
+
+    /// Has room for so many bytes.
+    struct Disk(Vec<u8>, usize);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let fits = bytes.len().min(self.1 - self.0.len());
+            self.0.extend_from_slice(bytes.split_at(fits).0);
+            if fits == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(fits) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_costs_log_lines_that_are_counted_and_nothing_else() {
+        let mut lines = Lines { to: Disk(Vec::new(), 8), lost: 0 };
+        for line in ["one\n", "two two\n", "three\n"] {
+            lines.write_all(line.as_bytes()).unwrap();
+        }
+        assert_eq!(lines.to.0, b"one\ntwo ");
+        lines.to.1 = 1000;
+        lines.write_all(b"four\n").unwrap();
+        assert_eq!(
+            String::from_utf8(lines.to.0).unwrap(),
+            "one\ntwo \n2 log lines were lost: they could not be written\nfour\n"
+        );
+    }
 
     #[test]
     fn a_raised_level_is_ours_alone() {

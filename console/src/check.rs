@@ -99,6 +99,7 @@ fn explain(side: &str, endpoint: &Endpoint, error: &storage::Error) -> Failure {
     let exit = match error.kind() {
         ErrorKind::Unreachable | ErrorKind::Timeout => Exit::Unreachable,
         ErrorKind::DiskFull
+        | ErrorKind::ReadOnly
         | ErrorKind::Io
         | ErrorKind::Throttled
         | ErrorKind::ServiceFailure

@@ -52,7 +52,8 @@ impl Failure {
 
     /// A file that cannot be read or written.
     pub(crate) fn file(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
-        Failure::new(format!("cannot {doing} {}: {error}", path.display()))
+        let mend = storage::retry::mend_file(error);
+        Failure::new(format!("cannot {doing} {}: {error}{mend}", path.display()))
     }
 }
 

@@ -37,13 +37,17 @@ struct Running {
 }
 
 impl Running {
-    async fn stop(self) {
+    /// Asks it to end and waits for it; says why it could not go on.
+    async fn stop(self) -> Result<(), String> {
         self.stop.cancel();
-        match self.ended.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(role = self.name, "ended with an error: {error}"),
-            Err(error) => tracing::error!(role = self.name, "broke: {error}"),
-        }
+        let ended = self.ended.await.unwrap_or_else(|error| Err(format!("a bug: {error}")));
+        ended.inspect_err(|error| tracing::error!(role = self.name, "ended with an error: {error}"))
+    }
+
+    /// Ends it at once, as a kill would.
+    async fn abort(self) {
+        self.ended.abort();
+        let _ = self.ended.await;
     }
 }
 
@@ -120,16 +124,23 @@ impl Standalone {
         &self.service
     }
 
-    /// Workers settle, then the tracker passes that on, then the master ends.
-    pub(crate) async fn stop(self) {
+    /// Workers settle, then the tracker passes that on, then the master ends. Without a master nothing can be
+    /// settled. Says why the master could not go on.
+    pub(crate) async fn stop(self) -> Result<(), Failure> {
         for role in self.others {
-            role.stop().await;
+            if self.master.ended.is_finished() {
+                role.abort().await;
+            } else {
+                // What it says stands in the log.
+                let _ = role.stop().await;
+            }
         }
-        self.master.stop().await;
+        let ended = self.master.stop().await;
         for role in [Role::Master, Role::Tracker, Role::Import] {
             roles::remove(&self.home, role);
         }
         let _ = std::fs::remove_file(self.home.token());
+        ended.map_err(Failure::new)
     }
 }
 

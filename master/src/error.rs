@@ -35,7 +35,7 @@ pub enum MasterError {
         found: String,
     },
     /// A file of the master cannot be written or read.
-    #[error("cannot {doing} {path}: {error}")]
+    #[error("cannot {doing} {path}: {error}{}", storage::retry::mend_file(.error))]
     File {
         /// The verb.
         doing: &'static str,
@@ -46,7 +46,7 @@ pub enum MasterError {
     },
     /// The state cannot be written or read.
     #[error(
-        "{path}: the state cannot be written or read: {what}. Make sure that the disk has room and is sound, then start the master again"
+        "{path}: the state cannot be written or read: {what}. Make room on the disk, or mend it, then go on with `brigade start` (or `brigade import --resume`); nothing that was answered is lost"
     )]
     Store {
         /// The sled directory.

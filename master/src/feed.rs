@@ -205,7 +205,11 @@ impl Master {
         let reason = &settlement.reason;
         match settlement.result() {
             Ending::Finished => match self.finish(&desk, &mut held) {
-                Err(error @ (MasterError::Damaged { .. } | MasterError::Later { .. })) => {
+                Err(
+                    error @ (MasterError::Damaged { .. }
+                    | MasterError::Later { .. }
+                    | MasterError::File { .. }),
+                ) => {
                     self.stop_for(&desk, held.as_ref(), &error.to_string())?;
                     return Err(error);
                 }
@@ -265,6 +269,18 @@ impl Master {
         let life = self.book().job(name)?.record.life;
         self.suspend(name, life, reason)?;
         self.end(desk, sheet, TaskState::Pending)
+    }
+
+    /// A file of the record cannot be written (a full disk): the job waits until somebody has made room. Its
+    /// holders keep what is not recorded for a while.
+    pub(crate) fn stop_unwritable(&self, desk: &Desk, error: MasterError) -> MasterError {
+        if let MasterError::File { .. } = error {
+            let name = desk.id.job.as_str();
+            let life = self.book().job(name).map(|job| job.record.life);
+            let stopped = life.and_then(|life| self.suspend(name, life, &error.to_string()));
+            return stopped.map_or_else(|worse| worse, |()| error);
+        }
+        error
     }
 
     /// The hand-out ends: task, counters and whatever follows for the job in one durable step.

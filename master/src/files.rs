@@ -33,16 +33,25 @@ pub(crate) fn make_dir(path: &Path) -> Result<(), MasterError> {
 /// Writes the file whole or not at all. Its name is durable only after [`sync_dir`].
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), MasterError> {
     let temporary = temporary(path);
+    let written = write_as(&temporary, path, bytes);
+    if written.is_err() {
+        // On a full disk half a file is in the way of whoever makes room.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
+}
+
+fn write_as(temporary: &Path, path: &Path, bytes: &[u8]) -> Result<(), MasterError> {
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(&temporary)
-        .map_err(MasterError::file("create", &temporary))?;
-    file.write_all(bytes).map_err(MasterError::file("write", &temporary))?;
-    file.sync_all().map_err(MasterError::file("sync", &temporary))?;
-    std::fs::rename(&temporary, path).map_err(MasterError::file("rename to", path))
+        .open(temporary)
+        .map_err(MasterError::file("create", temporary))?;
+    file.write_all(bytes).map_err(MasterError::file("write", temporary))?;
+    file.sync_all().map_err(MasterError::file("sync", temporary))?;
+    std::fs::rename(temporary, path).map_err(MasterError::file("rename to", path))
 }
 
 /// [`write`], and the name is durable as well.

@@ -104,13 +104,20 @@ async fn serve(
         stop.cancel();
         ended
     };
+    // A master that cannot write its state is of no use to anybody: the next one reads what is on disk.
+    let watching = async {
+        tokio::select! {
+            () = master.store.broken() => stop.cancel(),
+            () = stop.cancelled() => {}
+        }
+    };
     let working = async {
         if !dormant {
             tokio::join!(rounds::run(master.clone()), rest_of_cleaning(&master));
         }
     };
-    let (served, ()) = tokio::join!(served, working);
-    served
+    let (served, (), ()) = tokio::join!(served, working, watching);
+    master.store.sound().and(served)
 }
 
 /// What was being cleaned when the master stopped last.

@@ -223,10 +223,12 @@ async fn existing(keeper: &Keeper, conf: &JobConf) -> Result<Option<Arc<dyn Sour
 }
 
 async fn stop_for(keeper: &Keeper, error: &ScanError) {
-    let mut reason = format!("the source cannot be listed to its end: {error}");
-    if let ScanError::Source(error) = error {
-        reason = format!("{reason}. {}", retry::next_step(error.kind()));
-    }
+    let reason = match error {
+        ScanError::Source(source) => {
+            format!("the source cannot be listed to its end: {error}. {}", retry::next_step(source.kind()))
+        }
+        error => format!("the scan cannot go on: {error}"),
+    };
     let (name, life) = (keeper.job.to_string(), keeper.life);
     let stopped = keeper.master.blocking(move |master| master.suspend(&name, life, &reason)).await;
     if let Err(error) = stopped {

@@ -1,7 +1,7 @@
 //! The durable state: one sled tree of small records. The only place that names a sled type.
 //!
 //! One batch is one atomic step, and it is on disk when [`Store::commit`] returns. After a write that failed
-//! nobody knows what is on disk: from then on every commit is refused until the master is started again.
+//! nobody knows what is on disk: from then on every commit is refused, and the master ends ([`Store::broken`]).
 
 pub(crate) mod keys;
 mod mark;
@@ -20,6 +20,7 @@ use std::time::Duration;
 use conf::Home;
 use prost::Message;
 use proto::breakpoint::{self, breakpoint};
+use tokio_util::sync::CancellationToken;
 
 use crate::error::MasterError;
 use crate::files;
@@ -38,8 +39,10 @@ pub(crate) struct Store {
     log: File,
     path: PathBuf,
     mark: Mark,
-    /// The number of the last commit; `None` after one failed.
-    steps: Mutex<Option<u64>>,
+    /// The number of the last commit, or why the last one failed.
+    steps: Mutex<Result<u64, String>>,
+    /// A commit failed.
+    broken: CancellationToken,
 }
 
 /// Changes that become durable together.
@@ -83,7 +86,7 @@ impl Store {
         if marked && written > steps {
             return Err(damaged(format!("the last {} steps that were committed are gone", written - steps)));
         }
-        *store.steps() = Some(steps);
+        *store.steps() = Ok(steps);
         let meta = match store.get::<Meta>(&keys::meta())? {
             Some(meta) => meta,
             None if marked => return Err(damaged("its records are gone".into())),
@@ -105,10 +108,11 @@ impl Store {
         let mark = Mark::open(&home.master().join("STEPS"))?;
         files::sync_dir(&path)?;
         files::sync_dir(&home.master())?;
-        Ok(Store { db, log, path, mark, steps: Mutex::new(Some(0)) })
+        let (steps, broken) = (Mutex::new(Ok(0)), CancellationToken::new());
+        Ok(Store { db, log, path, mark, steps, broken })
     }
 
-    fn steps(&self) -> MutexGuard<'_, Option<u64>> {
+    fn steps(&self) -> MutexGuard<'_, Result<u64, String>> {
         self.steps.lock().unwrap_or_else(|poison| poison.into_inner())
     }
 
@@ -196,24 +200,39 @@ impl Store {
     /// All of the batch or nothing; on disk when it returns.
     pub(crate) fn commit(&self, mut batch: Batch) -> Result<(), MasterError> {
         let mut steps = self.steps();
-        // Taken out, so that it is not there any more when something fails, or panics.
-        let Some(step) = steps.take().map(|steps| steps + 1) else {
-            return Err(self.refused("an earlier write failed"));
+        let step = match &*steps {
+            Ok(steps) => steps + 1,
+            Err(why) => return Err(self.refused(why)),
         };
+        // What stands there when something panics.
+        *steps = Err("a write broke off".into());
+        let broken = self.broken.clone().drop_guard();
         batch.put(&keys::steps(), &Steps { number: step });
         let applied = self.db.apply_batch(batch.0);
         breakpoint(breakpoint::COMMIT_APPLIED);
-        let written = applied.and_then(|()| self.db.flush()).map_err(|e| self.failed(e));
+        let written = applied.and_then(|()| self.db.flush()).map_err(|error| error.to_string());
         breakpoint(breakpoint::COMMIT_FLUSHED);
         // sled only asks the kernel to write; this asks the disk.
-        let synced = written.and_then(|_| self.log.sync_data().map_err(|e| self.refused(&e.to_string())));
-        if let Err(error) = synced {
-            tracing::error!(%error, "the state cannot be written");
-            return Err(error);
+        let synced = written.and_then(|_| self.log.sync_data().map_err(|error| error.to_string()));
+        if let Err(why) = synced {
+            tracing::error!(path = %self.path.display(), why, "the state cannot be written");
+            *steps = Err(why.clone());
+            return Err(self.refused(&why));
         }
         self.mark.write(step);
-        *steps = Some(step);
+        *steps = Ok(step);
+        drop(broken.disarm());
         Ok(())
+    }
+
+    /// Ends when a commit has failed.
+    pub(crate) async fn broken(&self) {
+        self.broken.cancelled().await;
+    }
+
+    /// Every commit so far is on disk.
+    pub(crate) fn sound(&self) -> Result<(), MasterError> {
+        self.steps().as_ref().map_or_else(|why| Err(self.refused(why)), |_| Ok(()))
     }
 
     fn read<R: Message + Default>(&self, key: &Key, bytes: &[u8]) -> Result<R, MasterError> {

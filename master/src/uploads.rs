@@ -53,7 +53,10 @@ impl Master {
         let mut held = desk.hold();
         self.book().desk(&task)?;
         let sheet = self.sheet(&desk, &mut held)?;
-        let arrived = sheet.append(batch.records)?;
+        let arrived = match sheet.append(batch.records) {
+            Ok(arrived) => arrived,
+            Err(error) => return Err(self.stop_unwritable(&desk, error)),
+        };
         self.note_tally(&desk, sheet.tally().clone());
         let mut forget = Batch::default();
         let mut over = Vec::new();

@@ -70,6 +70,8 @@ pub enum ErrorKind {
     Unsupported,
     /// The local disk is full, or a quota is used up.
     DiskFull,
+    /// The local file system is mounted read-only.
+    ReadOnly,
     /// Any other failure of the local file system.
     Io,
     /// Two writers at once, or an object kind that cannot be written over.

@@ -169,7 +169,10 @@ impl<'a> At<'a> {
         let reading = matches!(self.op, Op::Open | Op::List | Op::Head | Op::Get);
         match errno {
             Errno::ENOSPC | Errno::EDQUOT => ErrorKind::DiskFull,
-            Errno::EACCES | Errno::EPERM | Errno::EROFS => ErrorKind::AccessDenied,
+            Errno::EROFS => ErrorKind::ReadOnly,
+            Errno::EACCES | Errno::EPERM => ErrorKind::AccessDenied,
+            // This process is at a limit of its own, not the object at fault.
+            Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::EAGAIN => ErrorKind::Broken,
             Errno::ENOENT => ErrorKind::NotFound,
             // Something on the way is a file or a link: no such object, and no place for one.
             Errno::ENOTDIR | Errno::ELOOP | Errno::EISDIR if reading => ErrorKind::NotFound,

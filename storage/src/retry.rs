@@ -89,6 +89,7 @@ pub fn retryable(kind: ErrorKind) -> bool {
         | ErrorKind::WrongEndpoint
         | ErrorKind::Unsupported
         | ErrorKind::DiskFull
+        | ErrorKind::ReadOnly
         | ErrorKind::Io
         | ErrorKind::Conflict => false,
     }
@@ -104,6 +105,7 @@ pub fn is_systemic(kind: ErrorKind) -> bool {
             | ErrorKind::ClockSkew
             | ErrorKind::WrongEndpoint
             | ErrorKind::DiskFull
+            | ErrorKind::ReadOnly
     )
 }
 
@@ -157,8 +159,21 @@ pub fn next_step(kind: ErrorKind) -> &'static str {
             "This endpoint does not have the operation: choose another type or setting."
         }
         ErrorKind::DiskFull => "Make room on the disk, then go on.",
+        ErrorKind::ReadOnly => "Mount the file system writable, then go on.",
         ErrorKind::Io => "Check the file system; the message says what the system refused.",
         ErrorKind::Conflict => "Something else is in its place; the message says what.",
+    }
+}
+
+/// What the user can do about a file of our own that the system refuses: the end of a sentence, or nothing.
+pub fn mend_file(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            "; make room there, then go on"
+        }
+        std::io::ErrorKind::ReadOnlyFilesystem => "; mount that file system writable, then go on",
+        std::io::ErrorKind::PermissionDenied => "; check who owns it",
+        _ => "",
     }
 }
 

@@ -22,7 +22,7 @@ use crate::appetite::Load;
 use crate::copy::Engine;
 use crate::heartbeat::Usage;
 use crate::jobs::Jobs;
-use crate::outbox::{Reports, persist};
+use crate::outbox::{Reports, Until, persist};
 use crate::ready::Unready;
 use crate::task::{self, Again, Task};
 use crate::{Options, WorkerError};
@@ -247,7 +247,8 @@ impl Agent {
                 }
                 let settlement =
                     v1::Settlement { task: Some(task_ref), result: result.into(), reason, stat: None };
-                let _ = persist(&killed, || reports.settle(settlement.clone())).await;
+                let until = Until { stop, killed };
+                let _ = persist(&until, || reports.settle(settlement.clone())).await;
                 return;
             }
         };

@@ -139,7 +139,10 @@ impl Breaker {
         match error.kind() {
             kind if retry::is_systemic(kind) => self.pause(side, error, ends),
             kind if is_transient(kind) => self.judge_transient(side, error, round, ends).await,
-            ErrorKind::AccessDenied | ErrorKind::Throttled => self.judge_refused(side, error, ends).await,
+            // A disk that fails, like a refusal, may be one file's trouble or everybody's.
+            ErrorKind::AccessDenied | ErrorKind::Throttled | ErrorKind::Io => {
+                self.judge_refused(side, error, ends).await
+            }
             _ => Judgement::Object,
         }
     }

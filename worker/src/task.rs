@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::copy::{LeaseLost, Moved, Mover, SaveUpload};
-use crate::outbox::{self, Reports};
+use crate::outbox::{self, Reports, Until};
 
 /// How long objects in flight may take after the task was told to stop.
 const GRACE: Duration = Duration::from_secs(20);
@@ -78,8 +78,9 @@ enum End {
 /// Runs a task to its settlement. Answers how it was settled; `None`: the lease was lost.
 pub(crate) async fn run(task: Task) -> Option<Settled> {
     let (sender, receiver) = outbox::channel();
+    let until = task.until();
     let (end, delivered) = tokio::join!(task.move_all(sender), async {
-        let delivered = outbox::deliver(receiver, &task.task, &*task.reports, &task.killed).await;
+        let delivered = outbox::deliver(receiver, &task.task, &*task.reports, &until).await;
         if delivered.is_err() {
             task.killed.cancel();
         }
@@ -100,7 +101,7 @@ pub(crate) async fn run(task: Task) -> Option<Settled> {
     breakpoint(breakpoint::NOT_SETTLED);
     let settlement =
         v1::Settlement { task: Some(task.task.clone()), result: result.into(), reason, stat: None };
-    outbox::persist(&task.killed, || task.reports.settle(settlement.clone())).await.ok()?;
+    outbox::persist(&until, || task.reports.settle(settlement.clone())).await.ok()?;
     tracing::debug!(?result, "settled");
     Some(result)
 }
@@ -153,6 +154,10 @@ impl Task {
         }
     }
 
+    fn until(&self) -> Until {
+        Until { stop: self.stop.clone(), killed: self.killed.clone() }
+    }
+
     fn is_recorded(&self, index: u32) -> bool {
         self.recorded.get(index as usize / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1)
     }
@@ -160,8 +165,7 @@ impl Task {
     fn start(&self, index: u32, flight: &mut InFlight) {
         let (entries, mover) = (self.entries.clone(), self.mover.clone());
         let resume = self.uploads.iter().find(|upload| upload.index == index && !upload.finished).cloned();
-        let saver =
-            Saver { task: self.task.clone(), reports: self.reports.clone(), killed: self.killed.clone() };
+        let saver = Saver { task: self.task.clone(), reports: self.reports.clone(), until: self.until() };
         let moved = async move {
             match entries.get(index as usize) {
                 Some(entry) => (index, mover.move_object(index, entry, resume, &saver).await),
@@ -238,14 +242,14 @@ impl Task {
 struct Saver {
     task: v1::TaskRef,
     reports: Arc<dyn Reports>,
-    killed: CancellationToken,
+    until: Until,
 }
 
 #[async_trait]
 impl SaveUpload for Saver {
     async fn save(&self, upload: v1::Upload) -> Result<(), LeaseLost> {
         let progress = v1::UploadProgress { task: Some(self.task.clone()), upload: Some(upload) };
-        outbox::persist(&self.killed, || self.reports.save_upload(progress.clone())).await
+        outbox::persist(&self.until, || self.reports.save_upload(progress.clone())).await
     }
 }
 

@@ -42,7 +42,15 @@ pub(crate) async fn run(cli: &Cli, args: &Import, home: &Home, output: &Output) 
         }
     };
     tokio::select! {
-        () = roles.stop() => ended,
+        stopped = roles.stop() => match (ended, stopped) {
+            // Whatever failed here failed because of that.
+            (Err(_), Err(why)) => Err(why),
+            (ended, Err(why)) => {
+                output.note(&format!("warning: {why}"));
+                ended
+            }
+            (ended, Ok(())) => ended,
+        },
         () = asked_to_stop() => Err(Failure::new(format!("stopped at once; go on with `brigade import --resume`{}", hint(args)))),
     }
 }
@@ -242,7 +250,10 @@ async fn finish(service: &Service, home: &Home, stat: &v1::JobStat, output: &Out
     let report = match report::into_folder(service, home, &stat.job).await {
         Ok(path) => Some(path),
         Err(failure) => {
-            output.note(&format!("warning: {failure}"));
+            let name = &stat.job;
+            output.note(&format!(
+                "warning: {failure}; `brigade report {name} --out FILE` writes the report anew"
+            ));
             None
         }
     };

@@ -30,10 +30,7 @@ pub(crate) async fn run(args: &Report, home: &Home, output: &Output) -> Outcome 
     let (head, mut records) = written?;
     match &args.out {
         Some(path) => {
-            let file = File::create(path).map_err(|error| Failure::file("write", path, &error))?;
-            let mut file = BufWriter::new(file);
-            copy(&head, &mut records, args.format, &mut file)
-                .map_err(|error| Failure::file("write", path, &error))?;
+            put(path, |file| copy(&head, &mut records, args.format, file))?;
             output.text(&line(&head, &path.display().to_string()));
             output.json(&head);
         }
@@ -53,16 +50,27 @@ pub(crate) async fn run(args: &Report, home: &Home, output: &Output) -> Outcome 
 pub(crate) async fn into_folder(service: &Service, home: &Home, job: &str) -> Result<String, Failure> {
     let args = Report { job: None, format: ReportFormat::Jsonl, failed: false, out: None, check: None };
     let (head, mut records) = write(service, home, job, &args).await?;
-    let folder = home.job(job);
-    let (path, temporary) = (folder.join("report.jsonl"), folder.join("report.jsonl.tmp"));
-    let mut write = || {
-        let mut file = BufWriter::new(File::create(&temporary)?);
-        copy(&head, &mut records, ReportFormat::Jsonl, &mut file)?;
-        file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
-        std::fs::rename(&temporary, &path)
-    };
-    write().map_err(|error| Failure::file("write", &path, &error))?;
+    let path = home.job(job).join("report.jsonl");
+    put(&path, |file| copy(&head, &mut records, ReportFormat::Jsonl, file))?;
     Ok(path.display().to_string())
+}
+
+/// A file, whole or not at all; what is there and is no file (a pipe, a device) is written to.
+fn put(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>) -> Result<(), Failure> {
+    let direct = path.exists() && !path.is_file();
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(if direct { "" } else { ".tmp" });
+    let written = File::create(&temporary).and_then(|file| {
+        let mut file = BufWriter::new(file);
+        write(&mut file)?;
+        let file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+        if direct { Ok(()) } else { file.sync_all().and_then(|()| std::fs::rename(&temporary, path)) }
+    });
+    if written.is_err() && !direct {
+        // On a full disk half a report is in the way of whoever makes room.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written.map_err(|error| Failure::file("write", path, &error))
 }
 
 /// The records go to a file without a name, because the head needs them all.
@@ -90,17 +98,20 @@ async fn write(
                         ReportFormat::Jsonl => line,
                         ReportFormat::Csv => record::csv_line(batch.round, batch.task, one),
                     };
-                    out.write_all(shown.as_bytes())
-                        .map_err(|error| Failure::new(format!("cannot write the report: {error}")))?;
+                    out.write_all(shown.as_bytes()).map_err(|error| unwritten(home, &error))?;
                 }
             }
             Some(Part::Tail(_)) | None => {}
         }
     }
-    out.flush().map_err(|error| Failure::new(format!("cannot write the report: {error}")))?;
+    out.flush().map_err(|error| unwritten(home, &error))?;
     drop(out);
     let summing = summing.ok_or_else(|| Failure::new("the service sent no report"))?;
     Ok((summing.finish(), file))
+}
+
+fn unwritten(home: &Home, error: &std::io::Error) -> Failure {
+    Failure::file("write the report in", &home.run(), error)
 }
 
 /// A file in `run/` that vanishes with its handle.

@@ -25,7 +25,11 @@ impl Original {
         }
         let growing = beside(state, "copying");
         files::remove_dir(&growing)?;
-        copy(state, &growing)?;
+        if let Err(error) = copy(state, &growing) {
+            // On a full disk half a copy is in the way of whoever makes room.
+            let _ = files::remove_dir(&growing);
+            return Err(error);
+        }
         std::fs::rename(&growing, &original.copy).map_err(MasterError::file("rename to", &original.copy))?;
         Ok(original)
     }
@@ -37,8 +41,12 @@ impl Original {
 
     /// The state is as it was before.
     pub(super) fn put_back(&self) -> Result<(), MasterError> {
-        files::remove_dir(&self.state)?;
-        std::fs::rename(&self.copy, &self.state).map_err(MasterError::file("rename to", &self.state))?;
+        empty(&self.state)?;
+        // A directory takes the place of an empty one, unless that is another file system's.
+        if std::fs::rename(&self.copy, &self.state).is_err() {
+            copy(&self.copy, &self.state)?;
+            return files::remove_dir(&self.copy);
+        }
         self.state.parent().map_or(Ok(()), files::sync_dir)
     }
 
@@ -61,6 +69,22 @@ fn free(state: &Path) -> Result<Option<File>, MasterError> {
         }
     }
     Err(MasterError::InUse { path: state.into() })
+}
+
+/// Takes away what is in a directory, if it is there. The directory may be a mount point.
+fn empty(path: &Path) -> Result<(), MasterError> {
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(MasterError::file("read", path)(error)),
+    };
+    for entry in entries {
+        let path = entry.map_err(MasterError::file("read", path))?.path();
+        let removed =
+            if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        removed.map_err(MasterError::file("remove", path))?;
+    }
+    files::sync_dir(path)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), MasterError> {

@@ -6,6 +6,7 @@ mod bad_input;
 mod breakpoints;
 mod crash;
 mod directions;
+mod disks;
 mod faults;
 mod hostile;
 mod keys;

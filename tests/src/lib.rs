@@ -5,6 +5,7 @@ pub mod crash;
 pub mod discreet;
 pub mod family;
 pub mod home;
+pub mod place;
 pub mod random;
 pub mod servers;
 pub mod world;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use conf::job::EndpointType;
 use conf::load::Checked;
 use conf::{Endpoint, Home, JobConf, SysConf};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use storage::open::Context;
 use storage::{ErrorKind, Meter, retry};
 
@@ -19,7 +20,33 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub(crate) fn sys_conf(home: &Home, output: &Output) -> Result<SysConf, Failure> {
     let old = home.conf().join("sys.properties");
     let path = if !home.sys_conf().exists() && old.exists() { old } else { home.sys_conf() };
-    take(conf::load::sys(&path), output)
+    let mut conf = take(conf::load::sys(&path), output)?;
+    conf.task_threads = conf.task_threads.min(objects_in_flight(raise_open_files())?);
+    Ok(conf)
+}
+
+/// Raises this process's limit of open files as far as it may go, and answers it.
+fn raise_open_files() -> u64 {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
+    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(_) => soft,
+    }
+}
+
+/// How many objects the limit of open files allows in flight: fewer are slower, and none of them fails.
+fn objects_in_flight(open_files: u64) -> Result<u32, Failure> {
+    /// Of the roles: state, logs, records, connections, listings.
+    const OWN: u64 = 44;
+    /// An object has a connection at each end, or its file, the one it becomes, and their directories.
+    const EACH: u64 = 4;
+    match open_files.saturating_sub(OWN) / EACH {
+        0 => Err(Failure::new(format!(
+            "this process may open {open_files} files, and needs {} at least: raise the limit (`ulimit -n 1024`), then do it again",
+            OWN + EACH
+        ))),
+        objects => Ok(u32::try_from(objects).unwrap_or(u32::MAX)),
+    }
 }
 
 /// A job file with every warning said and every problem listed.

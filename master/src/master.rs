@@ -188,7 +188,7 @@ pub(crate) fn go(record: &mut JobRecord, next: JobState) -> Result<(), MasterErr
         return Err(MasterError::WrongState { job: record.name.clone(), state, why });
     }
     record.state = next.name().to_owned();
-    record.finished_ms = if next.ended() { crate::now_ms() } else { 0 };
+    record.finished_ms = if next.ended() { crate::now_ms().max(record.started_ms) } else { 0 };
     if active(next) || next == JobState::Succeeded {
         record.reason.clear();
     }

@@ -73,10 +73,9 @@ async fn due(master: &Arc<Master>, scans: &mut JoinSet<()>) -> Duration {
                     scans.spawn(scan_job(keeper, job.scan.progress.clone(), token));
                 }
                 JobState::Waiting if !job.tidying => {
-                    let left = job.round.started_ms + job.record.interval_ms - now;
-                    match u64::try_from(left) {
-                        Ok(left) if left > 0 => next = next.min(Duration::from_millis(left)),
-                        _ => rounds.push(name.clone()),
+                    match until_round(job.round.started_ms, job.record.interval_ms, now) {
+                        Some(left) => next = next.min(left),
+                        None => rounds.push(name.clone()),
                     }
                 }
                 _ => {}
@@ -92,6 +91,13 @@ async fn due(master: &Arc<Master>, scans: &mut JoinSet<()>) -> Duration {
         }
     }
     next
+}
+
+/// The time to the next round; `None`: it is due. A clock that was set back delays it by one interval at most.
+fn until_round(started_ms: i64, interval_ms: i64, now_ms: i64) -> Option<Duration> {
+    let left = u64::try_from(started_ms.saturating_add(interval_ms).saturating_sub(now_ms)).ok()?;
+    let most = u64::try_from(interval_ms).unwrap_or(0).saturating_mul(2);
+    (left > 0 && left <= most).then(|| Duration::from_millis(left))
 }
 
 impl Master {
@@ -233,5 +239,23 @@ async fn stop_for(keeper: &Keeper, error: &ScanError) {
     let stopped = keeper.master.blocking(move |master| master.suspend(&name, life, &reason)).await;
     if let Err(error) = stopped {
         tracing::error!(job = %keeper.job, %error, "cannot be paused");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_put_off_a_round_for_ever() {
+        let hour = 3_600_000;
+        let left = |now| until_round(10 * hour, hour, now).map(|left| left.as_secs() / 60);
+        assert_eq!(left(10 * hour), Some(60));
+        assert_eq!(left(11 * hour - 60_000), Some(1));
+        assert_eq!(left(11 * hour), None);
+        assert_eq!(left(9 * hour + 1), Some(119));
+        // Set back by more than an interval: it is due, and begins the count anew.
+        assert_eq!(left(8 * hour), None);
+        assert_eq!(left(-8 * hour), None);
     }
 }

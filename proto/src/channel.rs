@@ -6,16 +6,20 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use futures::{Stream, stream};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
 use tonic::codegen::InterceptedService;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
-use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Status};
 
 /// The largest message: a batch of 1,000 records with the longest keys and texts fits well.
 pub const MAX_MESSAGE: usize = 32 << 20;
+
+/// After an accept that failed.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// The secret that every call carries.
 #[derive(Clone)]
@@ -48,9 +52,24 @@ pub fn call(address: SocketAddr, token: &Token) -> Result<Caller, tonic::transpo
 }
 
 /// What a server accepts at a socket that is bound already. Without `nodelay` the end of each answer would wait
-/// for the peer's delayed acknowledgement; the builder of the server sets it only where it binds itself.
-pub fn incoming(listener: TcpListener) -> TcpIncoming {
-    TcpIncoming::from(listener).with_nodelay(Some(true))
+/// for the peer's delayed acknowledgement; the builder of the server sets it only where it binds itself. An accept
+/// that fails (too many open files) is made again: a server that is handed the error ends.
+pub fn incoming(listener: TcpListener) -> impl Stream<Item = std::io::Result<TcpStream>> {
+    stream::unfold(listener, |listener| async move {
+        loop {
+            match listener.accept().await {
+                Ok((socket, _)) => {
+                    // It fails where the peer is gone already, which the first read says as well.
+                    let _ = socket.set_nodelay(true);
+                    return Some((Ok(socket), listener));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    sleep(ACCEPT_AGAIN).await;
+                }
+            }
+        }
+    })
 }
 
 /// A server that notices dead peers.

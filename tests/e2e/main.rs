@@ -11,6 +11,7 @@ mod faults;
 mod hostile;
 mod keys;
 mod kill;
+mod limits_of_files;
 mod living;
 mod one_click;
 mod requests;

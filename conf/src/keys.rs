@@ -277,8 +277,8 @@ const SYS_WORKER: &[Key] = &[
     key(
         "memory_limit",
         Form::Size,
-        "\"256MiB\"",
-        "Object data that one worker holds at most; at least 8MiB.",
+        "\"96MiB\"",
+        "Object data that one worker holds at most, less where its control group allows less; at least 8MiB.",
     ),
     key("bytes_per_s", Form::Rate, "\"0\"", "Limit of one worker; 0 is none."),
     key("requests_per_s", Form::Number, "0", "Limit of one worker; 0 is none."),

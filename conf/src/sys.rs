@@ -20,7 +20,7 @@ pub struct SysConf {
     pub cluster_bytes_per_s: u64,
     /// Ceiling of the whole cluster, requests a second; 0 = none.
     pub cluster_requests_per_s: u64,
-    /// Bytes of object data that one worker holds at most.
+    /// Bytes of object data that one worker holds at most; less where its control group allows less.
     pub memory_limit: u64,
     /// A lease ends this long after its last heartbeat.
     pub lease: Duration,
@@ -44,7 +44,7 @@ impl Default for SysConf {
             worker_requests_per_s: 0,
             cluster_bytes_per_s: 0,
             cluster_requests_per_s: 0,
-            memory_limit: 256 << 20,
+            memory_limit: 96 << 20,
             lease: Duration::from_secs(30),
             log_level: "info".into(),
             worker_user: String::new(),

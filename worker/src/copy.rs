@@ -136,7 +136,7 @@ impl Engine {
     pub(crate) fn new(conf: &SysConf, name: &str) -> Self {
         let task_threads = (conf.task_threads as usize).clamp(1, Semaphore::MAX_PERMITS);
         Engine {
-            budget: Budget::new(conf.memory_limit),
+            budget: Budget::new(crate::memory::object_data(conf.memory_limit)),
             name: name.to_owned(),
             task_threads,
             slots: Arc::new(Semaphore::new(task_threads)),

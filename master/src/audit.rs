@@ -69,10 +69,16 @@ impl Sheet {
                 sheet.count(record);
             }
         }
-        if read.whole < bytes.len() {
-            tracing::warn!(path = %sheet.path.display(), "a batch that was never acknowledged is cut off");
+        if !bytes.is_empty() {
+            let torn = read.whole < bytes.len();
+            if torn {
+                tracing::warn!(path = %sheet.path.display(), "a batch that was never acknowledged is cut off");
+            }
+            // A killed master may have written what it did not sync: it counts from now on.
+            let failed = sheet.failed_to("cut");
             let file = sheet.writable()?;
-            file.set_len(read.whole as u64).and_then(|()| file.sync_all()).map_err(sheet.failed_to("cut"))?;
+            let cut = if torn { file.set_len(read.whole as u64) } else { Ok(()) };
+            cut.and_then(|()| file.sync_all()).map_err(failed)?;
         }
         Ok(sheet)
     }
@@ -181,13 +187,13 @@ impl Sheet {
         let file = match self.file.take() {
             Some(file) => file,
             None => {
-                let fresh = !path.exists();
-                if let (true, Some(dir)) = (fresh, path.parent()) {
+                if let Some(dir) = path.parent() {
                     files::make_dir(dir)?;
                 }
                 let options = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).clone();
                 let file = options.open(&path).map_err(MasterError::file("open", &path))?;
-                if let (true, Some(dir)) = (fresh, path.parent()) {
+                // Always: a killed master may have made it and not come so far.
+                if let Some(dir) = path.parent() {
                     files::sync_dir(dir)?;
                 }
                 file
@@ -197,7 +203,7 @@ impl Sheet {
     }
 
     fn damaged(&self, what: &str) -> MasterError {
-        MasterError::Damaged { path: self.path.clone(), what: what.to_owned() }
+        MasterError::DamagedAudit { path: self.path.clone(), what: what.to_owned() }
     }
 
     fn failed_to(&self, doing: &'static str) -> impl FnOnce(std::io::Error) -> MasterError + use<> {
@@ -227,7 +233,7 @@ fn append(file: &mut File, mut at: u64, frame: &[u8]) -> std::io::Result<u64> {
 
 fn decode(path: &Path, bytes: &[u8]) -> Result<audit::AuditFile, MasterError> {
     audit::decode(bytes)
-        .map_err(|error| MasterError::Damaged { path: path.to_path_buf(), what: error.to_string() })
+        .map_err(|error| MasterError::DamagedAudit { path: path.to_path_buf(), what: error.to_string() })
 }
 
 /// The record that counts of each object, in the order of the manifest.

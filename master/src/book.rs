@@ -45,6 +45,8 @@ pub(crate) struct Job {
     pub(crate) live: HashMap<Place, Live>,
     pub(crate) scan: ScanRun,
     pub(crate) rates: Rates,
+    /// The user knew why it was paused, and told it to go on.
+    pub(crate) resumed: bool,
     /// Somebody sweeps after it.
     pub(crate) tidying: bool,
 }
@@ -136,6 +138,7 @@ impl Job {
             live: HashMap::new(),
             scan: ScanRun::default(),
             rates: Rates::default(),
+            resumed: false,
             tidying: false,
         }
     }

@@ -26,6 +26,26 @@ pub enum MasterError {
         /// What does not fit.
         what: String,
     },
+    /// The record of a task cannot be believed.
+    #[error(
+        "{path}: the audit record of a task is damaged: {what}. Put the file back from a backup, or go on without it (`brigade resume`, `brigade import --resume`): while its task is not settled, the file is set aside and the task's objects are moved and recorded again"
+    )]
+    DamagedAudit {
+        /// Which file.
+        path: PathBuf,
+        /// What does not fit.
+        what: String,
+    },
+    /// What a task is to move cannot be read.
+    #[error(
+        "{path}: the manifest of a task is damaged: {what}. Put the file back from a backup and go on (`brigade resume`, `brigade import --resume`), or clean the job and begin it again (`brigade import --restart`): with skip_existing what arrived is not moved again"
+    )]
+    DamagedManifest {
+        /// Which file.
+        path: PathBuf,
+        /// What does not fit.
+        what: String,
+    },
     /// Written by a later version.
     #[error("{path}: written by a later version of Brigade ({found}); use that version")]
     Later {
@@ -118,6 +138,12 @@ impl MasterError {
         let path = path.into();
         move |error| MasterError::File { doing, path, error }
     }
+
+    /// Something on disk cannot be believed.
+    pub(crate) fn is_damage(&self) -> bool {
+        use MasterError::{Damaged, DamagedAudit, DamagedManifest, Later};
+        matches!(self, Damaged { .. } | DamagedAudit { .. } | DamagedManifest { .. } | Later { .. })
+    }
 }
 
 impl From<MasterError> for Status {
@@ -130,7 +156,10 @@ impl From<MasterError> for Status {
             | MasterError::LeaseLost { .. }
             | MasterError::OldSession
             | MasterError::Unfinished { .. } => Code::FailedPrecondition,
-            MasterError::Damaged { .. } | MasterError::Later { .. } => Code::DataLoss,
+            MasterError::Damaged { .. }
+            | MasterError::DamagedAudit { .. }
+            | MasterError::DamagedManifest { .. }
+            | MasterError::Later { .. } => Code::DataLoss,
             MasterError::File { .. } | MasterError::Store { .. } | MasterError::Serve(_) => Code::Internal,
             MasterError::InUse { .. } | MasterError::Stopping => Code::Unavailable,
         };

@@ -135,6 +135,10 @@ impl Master {
             match self.grant(&desk) {
                 Ok(grant) => given.push(grant),
                 Err(MasterError::LeaseLost { .. } | MasterError::NoJob { .. }) => {}
+                Err(MasterError::DamagedAudit { what, .. }) if self.may_begin_anew(&desk)? => {
+                    self.set_aside(&desk, &what)?;
+                    self.give_back(&desk)?;
+                }
                 Err(error) => {
                     tracing::error!(task = %desk.id, %error, "cannot be handed out");
                     let life = self.book().job(desk.id.job.as_str())?.record.life;
@@ -144,6 +148,25 @@ impl Master {
             }
         }
         Ok(given)
+    }
+
+    /// The user was told of the damage, and resumed.
+    fn may_begin_anew(&self, desk: &Desk) -> Result<bool, MasterError> {
+        Ok(self.book().job(desk.id.job.as_str())?.resumed)
+    }
+
+    /// A damaged audit file gets another name, and the task begins with an empty one.
+    fn set_aside(&self, desk: &Desk, what: &str) -> Result<(), MasterError> {
+        let path = audit::path(&self.folder(&desk.id.job), &desk.id.stem());
+        let aside = path.with_extension("bra.damaged");
+        std::fs::rename(&path, &aside).map_err(MasterError::file("set aside", &path))?;
+        path.parent().map_or(Ok(()), crate::files::sync_dir)?;
+        let mut task = self.task(&desk.id)?;
+        task.void = 0;
+        let mut batch = Batch::default();
+        batch.put(&keys::task(&desk.id), &task);
+        tracing::warn!(task = %desk.id, what, aside = %aside.display(), "the audit record is set aside, its objects are moved again");
+        self.store.commit(batch)
     }
 
     fn grant(&self, desk: &Arc<Desk>) -> Result<Given, MasterError> {
@@ -205,11 +228,7 @@ impl Master {
         let reason = &settlement.reason;
         match settlement.result() {
             Ending::Finished => match self.finish(&desk, &mut held) {
-                Err(
-                    error @ (MasterError::Damaged { .. }
-                    | MasterError::Later { .. }
-                    | MasterError::File { .. }),
-                ) => {
+                Err(error) if error.is_damage() || matches!(error, MasterError::File { .. }) => {
                     self.stop_for(&desk, held.as_ref(), &error.to_string())?;
                     return Err(error);
                 }
@@ -261,7 +280,10 @@ impl Master {
         if records.len() == entries.len() && records.iter().zip(&entries).all(fits) {
             return Ok(());
         }
-        Err(MasterError::Damaged { path, what: "its records are not those of the manifest's objects".into() })
+        Err(MasterError::DamagedAudit {
+            path,
+            what: "its records are not those of the manifest's objects".into(),
+        })
     }
 
     fn stop_for(&self, desk: &Arc<Desk>, sheet: Option<&Sheet>, reason: &str) -> Result<(), MasterError> {

@@ -73,7 +73,9 @@ impl Master {
         let mut record = job.record.clone();
         go(&mut record, JobState::Running)?;
         advance(&mut record, &job.round)?;
-        self.keep_job(&mut book, name, Batch::default(), record)
+        self.keep_job(&mut book, name, Batch::default(), record)?;
+        book.job_mut(name)?.resumed = true;
+        Ok(())
     }
 
     /// Failed tasks are pending again: what failed in them is moved once more, and nothing else.

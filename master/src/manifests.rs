@@ -59,5 +59,5 @@ impl Manifests {
 }
 
 fn damaged(path: PathBuf, what: &str) -> MasterError {
-    MasterError::Damaged { path, what: what.to_owned() }
+    MasterError::DamagedManifest { path, what: what.to_owned() }
 }

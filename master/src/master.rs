@@ -160,6 +160,7 @@ impl Master {
         go(&mut record, JobState::Paused)?;
         record.reason = reason.to_owned();
         self.keep_job(&mut book, name, Batch::default(), record)?;
+        book.job_mut(name)?.resumed = false;
         stop_scan(book.job(name)?);
         Ok(())
     }

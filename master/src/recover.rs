@@ -5,6 +5,7 @@ use proto::{JobState, TaskId, TaskState};
 use crate::audit::{self, Sheet};
 use crate::book::{Book, Desk, Job, Live};
 use crate::error::MasterError;
+use crate::files;
 use crate::master::Master;
 use crate::store::keys;
 use crate::store::record::{JobRecord, RoundRecord, TaskRecord};
@@ -39,6 +40,7 @@ impl Master {
             return Ok(());
         }
         self.conf(&key)?;
+        self.sync_folders(&key)?;
         let round = self.store.get::<RoundRecord>(&keys::round(&key, record.round))?;
         let round = round.ok_or_else(|| damaged(format!("{key} has no round {}", record.round)))?;
         let mut job = Job::new(name, record, round);
@@ -52,6 +54,14 @@ impl Master {
         sum.check(&job.record).map_err(|what| damaged(format!("{key}: {what}")))?;
         book.jobs.insert(key, job);
         Ok(())
+    }
+
+    /// Names that a killed master made and did not sync count from now on.
+    fn sync_folders(&self, job: &str) -> Result<(), MasterError> {
+        let folder = self.home.job(job);
+        let inside = ["audit", "manifests", "failed_tasks"].map(|name| folder.join(name));
+        let all = [folder.parent().map(Into::into), Some(folder)].into_iter().flatten().chain(inside);
+        all.filter(|folder| folder.is_dir()).try_for_each(|folder| files::sync_dir(&folder))
     }
 
     fn recover_task(&self, job: &mut Job, id: TaskId, task: &TaskRecord) -> Result<(), MasterError> {

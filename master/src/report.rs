@@ -104,7 +104,7 @@ impl Report {
             // A file that lost what it had must not make a report that looks whole.
             if settled && records.len() != task.objects as usize {
                 let what = format!("it has the records of {} objects of {}", records.len(), task.objects);
-                return Err(MasterError::Damaged { path, what });
+                return Err(MasterError::DamagedAudit { path, what });
             }
             records.retain(|record| !self.failed_only || record.outcome() == Outcome::Failed);
             self.records = records.into_iter();

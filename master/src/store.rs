@@ -59,6 +59,12 @@ impl Store {
         let (path, marker) = (home.state(), home.master().join("FORMAT"));
         files::make_dir(&home.master())?;
         if !read_marker(&marker)? {
+            // The key is made after it: where the key is, it was there.
+            if home.secret_key().exists() {
+                let what = "it is missing, though the state beside it was in use".into();
+                return Err(MasterError::Damaged { path: marker, what });
+            }
+            forget_first_start(home)?;
             return Store::open_checked(home, false, check);
         }
         if !path.is_dir() && !Original::left(&path) {
@@ -80,10 +86,10 @@ impl Store {
     ) -> Result<T, MasterError> {
         let path = home.state();
         let damaged = |what: String| MasterError::Damaged { path: path.clone(), what };
-        let store = Store::open_files(home)?;
+        let store = Store::open_files(home, marked)?;
         let steps = store.get::<Steps>(&keys::steps())?.unwrap_or_default().number;
         let written = store.mark.read()?;
-        if marked && written > steps {
+        if written > steps {
             return Err(damaged(format!("the last {} steps that were committed are gone", written - steps)));
         }
         *store.steps() = Ok(steps);
@@ -100,12 +106,19 @@ impl Store {
         check(store, meta)
     }
 
-    fn open_files(home: &Home) -> Result<Self, MasterError> {
+    fn open_files(home: &Home, marked: bool) -> Result<Self, MasterError> {
         let path = home.state();
         let db = open_sled(&path)?;
         let log = path.join("db");
         let log = File::open(&log).map_err(MasterError::file("open", &log))?;
-        let mark = Mark::open(&home.master().join("STEPS"))?;
+        // sled never syncs its `conf`, and a killed master may have written to the log what it did not sync: both
+        // count from now on, and must not go with the power.
+        for entry in std::fs::read_dir(&path).map_err(MasterError::file("read", &path))? {
+            let file = entry.map_err(MasterError::file("read", &path))?.path();
+            let synced = File::open(&file).and_then(|file| file.sync_all());
+            synced.map_err(MasterError::file("sync", &file))?;
+        }
+        let mark = Mark::open(&home.master().join("STEPS"), marked)?;
         files::sync_dir(&path)?;
         files::sync_dir(&home.master())?;
         let (steps, broken) = (Mutex::new(Ok(0)), CancellationToken::new());
@@ -270,10 +283,41 @@ impl Batch {
     }
 }
 
+/// A first start that died while sled made its files left nothing that was ever answered. Where anything says
+/// otherwise, it stays.
+fn forget_first_start(home: &Home) -> Result<(), MasterError> {
+    let path = home.state();
+    let answered = mark::last(&home.master().join("STEPS"))? > 1 || !job_folders(home)?.is_empty();
+    if !path.is_dir() || answered {
+        return Ok(());
+    }
+    match open_sled(&path).map(drop) {
+        Err(MasterError::Damaged { what, .. }) => {
+            tracing::warn!(path = %path.display(), what, "a first start did not come to its end: it begins again");
+            files::remove_dir(&path)
+        }
+        opened => opened,
+    }
+}
+
+/// Snapshots that sled did not come to finish: it would take them for damage.
+fn remove_unfinished(path: &Path) -> Result<(), MasterError> {
+    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().ends_with(".generating") {
+            let path = entry.path();
+            std::fs::remove_file(&path).map_err(MasterError::file("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
 fn read_marker(path: &Path) -> Result<bool, MasterError> {
     match files::read(path)? {
         None => Ok(false),
         Some(text) if text == FORMAT.as_bytes() => Ok(true),
+        Some(text) if !text.starts_with(b"brigade master state, form ") || !text.ends_with(b"\n") => {
+            Err(MasterError::Damaged { path: path.into(), what: "it is torn".into() })
+        }
         Some(text) => {
             let found = String::from_utf8_lossy(&text).chars().filter(|c| !c.is_control()).take(80).collect();
             Err(MasterError::Later { path: path.into(), found })
@@ -289,6 +333,7 @@ fn open_sled(path: &Path) -> Result<sled::Db, MasterError> {
         .flush_every_ms(None)
         .print_profile_on_drop(false);
     let damaged = |what: String| MasterError::Damaged { path: path.into(), what };
+    remove_unfinished(path)?;
     // A process that was just killed may hold the lock for another moment.
     for attempt in 0.. {
         let opened = std::panic::catch_unwind(AssertUnwindSafe(|| config.open()));

@@ -3,7 +3,7 @@
 //! Form, version 1: `BRGA`, the version byte, then frames. A frame is the length of its body (u32), the
 //! CRC-32C of its body (u32; both little-endian), then the body: zstd of length-delimited `AuditRecord`
 //! messages. Appending a batch is appending a frame; a frame that is cut at the end of the file was never
-//! acknowledged and is dropped, a damaged one in the middle is an error.
+//! acknowledged and is dropped, and so are zeros at the end; a damaged one in the middle is an error.
 
 use crc_fast::{CrcAlgorithm, checksum};
 use prost::Message;
@@ -118,9 +118,15 @@ pub fn encode_frame(records: &[AuditRecord]) -> Vec<u8> {
 
 /// All records of a file.
 pub fn decode(file: &[u8]) -> Result<AuditFile, AuditError> {
-    if file.len() < HEADER.len() {
+    // A power loss may leave a file longer than what was written to it: the rest is zeros, and no frame.
+    let end = file.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    if end < HEADER.len() {
         // Made and never written to: as good as empty.
-        return if HEADER.starts_with(file) { Ok(AuditFile::default()) } else { Err(AuditError::Unknown) };
+        return if HEADER.starts_with(&file[..end]) {
+            Ok(AuditFile::default())
+        } else {
+            Err(AuditError::Unknown)
+        };
     }
     if file[..HEADER.len()] != HEADER {
         return Err(AuditError::Unknown);
@@ -128,11 +134,14 @@ pub fn decode(file: &[u8]) -> Result<AuditFile, AuditError> {
     let mut out = AuditFile { records: Vec::new(), whole: HEADER.len() };
     while let Some(frame) = whole_frame(&file[out.whole..]) {
         let at = out.whole;
+        if at >= end {
+            break;
+        }
         let good = frame.records.ok_or(AuditError::Damaged { at });
         match good {
             Ok(records) => out.records.extend(records),
             // A torn last write may have its length but not all of its bytes.
-            Err(_) if at + frame.length == file.len() => return Ok(out),
+            Err(_) if at + frame.length >= end => return Ok(out),
             Err(damage) => return Err(damage),
         }
         out.whole += frame.length;

@@ -5,7 +5,6 @@
 //!
 //! `BRIGADE_SEEDS=1000..4000` is a longer run; `BRIGADE_SIDE_BY_SIDE=1` changes how many run at a time.
 
-use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::process::Child;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +15,7 @@ use nix::unistd::Pid;
 use tests::crash::{End, Objects, must_be_true, must_be_whole, objects};
 use tests::family::Dialect;
 use tests::home::Home;
-use tests::random::Random;
+use tests::random::{Random, seeds};
 
 const JOB: &str = "local_test";
 const ROLES: [&str; 3] = ["master", "tracker", "worker"];
@@ -154,15 +153,9 @@ fn end(running: &mut Child) {
     let _ = running.wait();
 }
 
-fn seeds() -> Range<u64> {
-    let text = std::env::var("BRIGADE_SEEDS").unwrap_or_else(|_| "0..200".into());
-    let range = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
-    range.unwrap_or_else(|| panic!("BRIGADE_SEEDS={text}: write 17..18"))
-}
-
 #[test]
 fn random_kills_lose_nothing_double_nothing_and_leave_nothing() {
-    let seeds = seeds();
+    let seeds = seeds("0..200");
     let lanes = std::env::var("BRIGADE_SIDE_BY_SIDE").ok().and_then(|lanes| lanes.parse().ok()).unwrap_or(3);
     let next = AtomicU64::new(seeds.start);
     let failed = std::sync::Mutex::new(Vec::new());

@@ -39,6 +39,12 @@ impl End {
         End::Tree(TempDir::new().unwrap_or_else(|error| panic!("no directory: {error}")))
     }
 
+    /// An empty directory in this one.
+    pub fn tree_in(folder: &Path) -> End {
+        let made = tempfile::Builder::new().prefix("destination").tempdir_in(folder);
+        End::Tree(made.unwrap_or_else(|error| panic!("no directory: {error}")))
+    }
+
     /// As a job file names it.
     pub fn side(&self) -> Side {
         match self {
@@ -190,7 +196,8 @@ pub fn must_be_true(home: &Home, job: &str, to: &End, wanted: &Objects) {
 #[track_caller]
 pub fn recorded(home: &Home, job: &str) -> (BTreeMap<String, Vec<AuditRecord>>, usize) {
     let (mut done, mut failed) = (BTreeMap::<String, Vec<AuditRecord>>::new(), 0);
-    for path in files(&home.path().join("master/jobs").join(job).join("audit")) {
+    let audit = files(&home.path().join("master/jobs").join(job).join("audit"));
+    for path in audit.into_iter().filter(|path| path.extension().is_some_and(|end| end == "bra")) {
         let file = std::fs::read(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
         let decoded = proto::audit::decode(&file).unwrap_or_else(|error| panic!("{path:?}: {error}"));
         for record in decoded.records {
@@ -237,4 +244,9 @@ pub fn files(below: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// A batch of no records, as it stands in an audit file.
+pub fn frame() -> Vec<u8> {
+    proto::audit::encode_frame(&[])
 }

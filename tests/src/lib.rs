@@ -6,6 +6,7 @@ pub mod discreet;
 pub mod family;
 pub mod home;
 pub mod place;
+pub mod power;
 pub mod random;
 pub mod servers;
 pub mod world;

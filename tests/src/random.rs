@@ -24,3 +24,10 @@ impl Random {
         self.number() % bound.max(1)
     }
 }
+
+/// `BRIGADE_SEEDS=17..18`, or the default.
+pub fn seeds(default: &str) -> std::ops::Range<u64> {
+    let text = std::env::var("BRIGADE_SEEDS").unwrap_or_else(|_| default.into());
+    let range = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    range.unwrap_or_else(|| panic!("BRIGADE_SEEDS={text}: write 17..18"))
+}

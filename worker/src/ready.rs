@@ -95,7 +95,7 @@ impl Agent {
                     }
                 },
                 Err(status) if status.code() == Code::DataLoss => {
-                    return Err(Unready::Suspend(damaged(task, status.message())));
+                    return Err(Unready::Suspend(status.message().to_owned()));
                 }
                 Err(status) => pause.after(&status).await?,
             }

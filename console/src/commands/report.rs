@@ -117,7 +117,7 @@ fn unwritten(home: &Home, error: &std::io::Error) -> Failure {
 /// A file in `run/` that vanishes with its handle.
 fn scratch(home: &Home) -> Result<File, Failure> {
     lock::make_private(&home.run())?;
-    let path = home.run().join(format!("report-{}.tmp", std::process::id()));
+    let path = home.run().join(format!("report.tmp{}", std::process::id()));
     let open = File::options().create(true).truncate(true).read(true).write(true).open(&path);
     let file = open.map_err(|error| Failure::file("write", &path, &error))?;
     let _ = std::fs::remove_file(&path);

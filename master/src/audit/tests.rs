@@ -115,7 +115,7 @@ fn damage_in_the_middle_is_named_and_nothing_is_cut() {
     let mut bytes = fs::read(&path).unwrap();
     bytes[HEADER.len() + 9] ^= 1;
     fs::write(&path, &bytes).unwrap();
-    assert!(matches!(Sheet::open(path.clone(), 3, 0), Err(MasterError::Damaged { .. })));
+    assert!(matches!(Sheet::open(path.clone(), 3, 0), Err(MasterError::DamagedAudit { .. })));
     assert_eq!(fs::read(&path).unwrap(), bytes);
 }
 

@@ -31,12 +31,15 @@ impl Original {
             return Err(error);
         }
         std::fs::rename(&growing, &original.copy).map_err(MasterError::file("rename to", &original.copy))?;
+        state.parent().map_or(Ok(()), files::sync_dir)?;
         Ok(original)
     }
 
-    /// The state is sound.
+    /// The state is sound. The copy loses its name in one step: what a death leaves of it must never be put back.
     pub(super) fn discard(self) -> Result<(), MasterError> {
-        files::remove_dir(&self.copy)
+        let growing = beside(&self.state, "copying");
+        std::fs::rename(&self.copy, &growing).map_err(MasterError::file("rename to", &growing))?;
+        files::remove_dir(&growing)
     }
 
     /// The state is as it was before.

@@ -7,7 +7,7 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::openat;
 use nix::sys::stat::Mode;
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::unistd::{UnlinkatFlags, fsync, unlinkat};
 
 use super::At;
 use super::path::directory_flags;
@@ -41,6 +41,8 @@ impl Sweep {
         for name in temporaries {
             removed += u64::from(unlinkat(&directory, name.as_slice(), UnlinkatFlags::NoRemoveDir).is_ok());
         }
+        // A killed process may have made names here that it did not come to sync.
+        let _ = fsync(&directory);
         for name in directories {
             let child = openat(&directory, name.as_slice(), directory_flags(false), Mode::empty());
             if let Ok(child) = child.and_then(Dir::from_fd) {

@@ -173,7 +173,7 @@ async fn an_upload_that_is_refused_after_a_crash_is_begun_anew() {
 async fn a_completed_upload_of_which_no_part_is_listed_is_seen() {
     let (line, entry, mut saved) = left(5).await;
     let to = storage::UploadRef { key: "k".into(), id: saved.upload_id.clone() };
-    line.destination.abort(&to).await.unwrap();
+    line.destination.abort(&storage::Unwanted::Known(to)).await.unwrap();
     line.destination.insert("k", bytes(SIZE));
     // Another upload of the key, so that the service answers with a list of parts that is empty.
     let empty = line.destination.begin(&"k".into(), &storage::PutOptions::default()).await.unwrap();

@@ -121,7 +121,7 @@ fn after_a_power_loss_at_any_sync_the_import_goes_on() {
     for seed in tests::random::seeds("0..1") {
         for fate in [Fate::Nothing, Fate::Some, Fate::All] {
             let mut random = Random::new(seed);
-            let recorded = record(&[&format!("{RECORDED}#1"), BEGUN]);
+            let recorded = record(&[BEGUN, &format!("{RECORDED}#1")]);
             let syncs = recorded.events.iter().filter(|event| event.is_sync()).count();
             let share = if all { 1 } else { 1 + syncs as u64 / 12 };
             let mut choose = random.clone();

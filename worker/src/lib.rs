@@ -10,6 +10,7 @@ pub(crate) mod copy;
 pub(crate) mod error;
 pub(crate) mod heartbeat;
 pub(crate) mod jobs;
+pub(crate) mod memory;
 pub(crate) mod multipart;
 pub(crate) mod outbox;
 pub(crate) mod outcome;

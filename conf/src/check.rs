@@ -120,6 +120,9 @@ fn transfer(read: &mut Reader<'_>) -> TransferConf {
         record_mtime: switch(read, "record_mtime", default.record_mtime),
         directory_markers: switch(read, "directory_markers", default.directory_markers),
         timeout: read.duration(section, "timeout", steps).unwrap_or(default.timeout),
+        patience: read
+            .duration(section, "patience", (steps.0, Duration::from_secs(7 * 86400)))
+            .unwrap_or(default.patience),
         bytes_per_s: read.rate(section, "bytes_per_s").unwrap_or(default.bytes_per_s),
         requests_per_s: read.count(section, "requests_per_s").unwrap_or(default.requests_per_s),
     }

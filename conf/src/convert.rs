@@ -144,6 +144,7 @@ fn transfer_values(job: &JobConf, values: &mut Values) {
     put("record_mtime", transfer.record_mtime.to_string());
     put("directory_markers", transfer.directory_markers.to_string());
     put("timeout", duration(transfer.timeout));
+    put("patience", duration(transfer.patience));
     put("bytes_per_s", string(ByteRate(transfer.bytes_per_s).to_string()));
     put("requests_per_s", transfer.requests_per_s.to_string());
 }

@@ -16,7 +16,7 @@ pub struct Differences {
 }
 
 /// Keys that change neither which objects are moved, nor where to, nor what they become there.
-const RENEWABLE: [&str; 26] = [
+const RENEWABLE: [&str; 27] = [
     "priority",
     "interval",
     "source.access_key",
@@ -40,6 +40,7 @@ const RENEWABLE: [&str; 26] = [
     "transfer.retries",
     "transfer.abort_on_unknown_error",
     "transfer.timeout",
+    "transfer.patience",
     "transfer.bytes_per_s",
     "transfer.requests_per_s",
     "task.scan_threads",

@@ -167,6 +167,9 @@ pub struct TransferConf {
     pub directory_markers: bool,
     /// A step (connect, first byte, a pause in a body) may take this long.
     pub timeout: Duration,
+    /// A service that is away or throttles is waited for so long before the job pauses.
+    #[serde(default = "ten_minutes")]
+    pub patience: Duration,
     /// Bytes a second for the job on the whole cluster; 0 = no limit.
     pub bytes_per_s: u64,
     /// Requests a second for the job on the whole cluster; 0 = no limit.
@@ -294,6 +297,11 @@ impl Default for TaskConf {
     }
 }
 
+/// What jobs have that were submitted before there was the key.
+fn ten_minutes() -> Duration {
+    Duration::from_secs(600)
+}
+
 impl Default for TransferConf {
     fn default() -> Self {
         TransferConf {
@@ -308,6 +316,7 @@ impl Default for TransferConf {
             record_mtime: true,
             directory_markers: true,
             timeout: Duration::from_secs(60),
+            patience: ten_minutes(),
             bytes_per_s: 0,
             requests_per_s: 0,
         }

@@ -241,6 +241,12 @@ const TRANSFER: &[Key] = &[
         "\"1m\"",
         "Longest duration of a step: connect, first byte, a pause in a body; 1s to 1h.",
     ),
+    key(
+        "patience",
+        Form::Duration,
+        "\"10m\"",
+        "How long a service that is away or throttles is waited for before the job pauses; 20s at most before anything succeeded; 1s to 7d.",
+    ),
     key("bytes_per_s", Form::Rate, "\"0\"", "Limit of the job on the whole cluster; 0 is none."),
     key("requests_per_s", Form::Number, "0", "Limit of the job on the whole cluster; 0 is none."),
 ];

@@ -16,6 +16,9 @@ use crate::output::Output;
 /// How long one question of the first look may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// A service that throttles is asked as often as one that fails.
+const ATTEMPTS: u32 = 3;
+
 /// `conf/sys.toml`, or `conf/sys.properties` of the predecessor, or the defaults.
 pub(crate) fn sys_conf(home: &Home, output: &Output) -> Result<SysConf, Failure> {
     let old = home.conf().join("sys.properties");
@@ -105,14 +108,14 @@ pub(crate) async fn first_look(job: &JobConf) -> Result<JobConf, Failure> {
 
 /// Asks again where the answer may pass.
 async fn asked<F: Future<Output = storage::Result<()>>>(ask: impl Fn() -> F) -> storage::Result<()> {
-    let policy = retry::Policy::new(3);
+    let policy = retry::Policy::new(ATTEMPTS, PATIENCE);
     let mut attempt = 1;
     loop {
         let error = match ask().await {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
-        match policy.decide(&error, attempt, Duration::from_secs(u64::from(attempt) * 200)) {
+        match policy.decide(&error, attempt, if attempt < ATTEMPTS { Duration::ZERO } else { PATIENCE }) {
             retry::Decision::Retry(pause) if error.kind() != ErrorKind::CredentialsExpired => {
                 tokio::time::sleep(pause).await
             }

@@ -13,7 +13,7 @@ use storage::open::Context;
 use storage::retry::{self, Decision, Policy};
 use storage::{ErrorKind, Meter, Source};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::MasterError;
@@ -22,6 +22,9 @@ use crate::master::{Master, go};
 use crate::scan::ledger::{Commit, Progress, ScanEnd, ScanError};
 use crate::store::record::RoundRecord;
 use crate::store::{Batch, keys};
+
+/// Between two attempts at a listing whose service is away.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// How often a scan that broke off is begun again before the job is paused. It retries its pages itself.
 const ATTEMPTS: u32 = 3;
@@ -138,16 +141,27 @@ impl Master {
 async fn scan_job(keeper: Keeper, progress: Arc<Progress>, token: CancellationToken) {
     let (master, job) = (keeper.master.clone(), keeper.job.clone());
     tracing::info!(%job, round = keeper.round, "scan");
-    let policy = Policy::new(ATTEMPTS);
-    let mut attempt = 0;
+    let (mut attempt, mut pages, mut since) = (0, progress.pages(), Instant::now());
     loop {
         attempt += 1;
         let error = match scan_once(&keeper, &progress, &token).await {
             Ok(()) => break,
             Err(error) => error,
         };
+        if progress.pages() > pages {
+            // It went on since: this is another failure.
+            (attempt, pages, since) = (1, progress.pages(), Instant::now());
+        }
         let again = match &error {
-            ScanError::Source(error) => policy.decide(error, attempt, retry::PATIENCE),
+            ScanError::Source(error) => {
+                let patience = patience(&keeper).await;
+                // A service that was there before is waited for.
+                if pages > 0 && retry::is_transient(error.kind()) && since.elapsed() < patience {
+                    Decision::Retry(AGAIN)
+                } else {
+                    Policy::new(ATTEMPTS, patience).decide(error, attempt, patience)
+                }
+            }
             _ => Decision::GiveUp,
         };
         tracing::warn!(%job, %error, attempt, "the scan broke off");
@@ -163,6 +177,13 @@ async fn scan_job(keeper: Keeper, progress: Arc<Progress>, token: CancellationTo
         break;
     }
     master.scan_ended(&job);
+}
+
+/// As the job says it now: a job that goes on may have been given another.
+async fn patience(keeper: &Keeper) -> Duration {
+    let (master, name) = (keeper.master.clone(), keeper.job.to_string());
+    let conf = master.blocking(move |master| master.conf(&name)).await;
+    conf.map_or(Duration::ZERO, |conf| conf.transfer.patience)
 }
 
 async fn scan_once(

@@ -32,6 +32,11 @@ const IDLE: Duration = Duration::from_secs(20);
 /// More than a worker ever has in flight to one endpoint.
 const IDLE_CONNECTIONS: usize = 1024;
 
+/// Bytes that kernels and proxies on the way may hold of a body.
+const BUFFERS: u64 = 8 << 20;
+/// Bytes a second at which they empty at least.
+const SLOWEST: u64 = 256 << 10;
+
 /// A client for one endpoint. Clones share the pool.
 #[derive(Clone)]
 pub(crate) struct Http {
@@ -88,19 +93,22 @@ impl Http {
             parts.headers.insert(http::header::PROXY_AUTHORIZATION, authorization.clone());
         }
         let progress = Arc::new(AtomicU64::new(0));
+        // What was handed over may still lie in buffers on the way, where no progress is seen.
+        let drain = Duration::from_millis(payload.len().min(BUFFERS) * 1000 / SLOWEST);
+        let usual = self.timeout.saturating_mul(patience);
         let body = Sending { left: payload.len(), payload, next: 0, progress: progress.clone() };
         let mut answer = pin!(self.client.request(Request::from_parts(parts, body)));
-        let mut seen = 0;
+        let (mut seen, mut draining) = (0, false);
         loop {
-            match tokio::time::timeout(self.timeout.saturating_mul(patience), &mut answer).await {
+            match tokio::time::timeout(if draining { drain } else { usual }, &mut answer).await {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(error)) => return Err(Failure::of_client(&error)),
                 Err(_) => {
                     let now = progress.load(Ordering::Relaxed);
-                    if now == seen {
+                    if now == seen && (draining || drain.is_zero()) {
                         return Err(Failure::timeout("no answer", self.timeout));
                     }
-                    seen = now;
+                    (seen, draining) = (now, now == seen);
                 }
             }
         }

@@ -6,9 +6,6 @@ use proto::ObjectErrorCode;
 
 use crate::error::{Error, ErrorKind, Op};
 
-/// How long a throttling service is waited for before an object is given up.
-pub const PATIENCE: Duration = Duration::from_secs(600);
-
 /// How often, and how long between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
@@ -18,6 +15,8 @@ pub struct Policy {
     pub base: Duration,
     /// The ceiling of every pause.
     pub cap: Duration,
+    /// How long a throttling service is waited for before an object is given up.
+    pub patience: Duration,
 }
 
 /// What to do after a failure.
@@ -31,12 +30,13 @@ pub enum Decision {
 
 impl Policy {
     /// With the pauses that fit object stores: up to 0.2 s, 0.4 s, … 20 s.
-    pub fn new(attempts: u32) -> Self {
-        Policy { attempts: attempts.max(1), base: Duration::from_millis(200), cap: Duration::from_secs(20) }
+    pub fn new(attempts: u32, patience: Duration) -> Self {
+        let (base, cap) = (Duration::from_millis(200), Duration::from_secs(20));
+        Policy { attempts: attempts.max(1), base, cap, patience }
     }
 
     /// After `attempt` (from 1) failed with `error`. `throttled_for` is how long the service has asked this
-    /// caller to slow down so far: throttling does not count as an attempt until [`PATIENCE`] ends.
+    /// caller to slow down so far: throttling does not count as an attempt until `patience` ends.
     pub fn decide(&self, error: &Error, attempt: u32, throttled_for: Duration) -> Decision {
         self.decide_with(error, attempt, throttled_for, rand::random())
     }
@@ -45,23 +45,30 @@ impl Policy {
     pub fn decide_with(&self, error: &Error, attempt: u32, throttled_for: Duration, random: f64) -> Decision {
         if error.kind() == ErrorKind::Throttled {
             return match error.wait() {
-                _ if throttled_for >= PATIENCE => Decision::GiveUp,
+                _ if throttled_for >= self.patience => Decision::GiveUp,
                 // What the service asked for, and a little more, so that not everybody comes back at once.
-                Some(asked) => Decision::Retry(asked.min(PATIENCE) + self.jitter(1, random)),
-                None => Decision::Retry(self.jitter(attempt.max(3), random)),
+                Some(asked) => Decision::Retry(asked.min(self.patience) + self.jitter(1, random)),
+                // As long again as it has been asked already: a service at its limit gets fewer and fewer requests.
+                None => {
+                    let ceiling = self.ceiling(3).max(throttled_for.min(self.cap));
+                    Decision::Retry(ceiling.mul_f64(random.clamp(0.0, 1.0)))
+                }
             };
         }
         if !retryable(error.kind()) || attempt >= self.attempts {
             return Decision::GiveUp;
         }
-        let asked = error.wait().unwrap_or_default().min(PATIENCE);
+        let asked = error.wait().unwrap_or_default().min(self.patience);
         Decision::Retry(asked.max(self.jitter(attempt, random)))
     }
 
     /// Full jitter: anything up to the ceiling of this attempt.
     fn jitter(&self, attempt: u32, random: f64) -> Duration {
-        let ceiling = self.base.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(self.cap);
-        ceiling.mul_f64(random.clamp(0.0, 1.0))
+        self.ceiling(attempt).mul_f64(random.clamp(0.0, 1.0))
+    }
+
+    fn ceiling(&self, attempt: u32) -> Duration {
+        self.base.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(self.cap)
     }
 }
 
@@ -93,6 +100,14 @@ pub fn retryable(kind: ErrorKind) -> bool {
         | ErrorKind::Io
         | ErrorKind::Conflict => false,
     }
+}
+
+/// May pass, and may have to do with the service as a whole: it is away, or in trouble.
+pub fn is_transient(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Unreachable | ErrorKind::Timeout | ErrorKind::Broken | ErrorKind::ServiceFailure
+    )
 }
 
 /// A failure that every object would meet: pause the job instead of failing its objects.
@@ -181,13 +196,15 @@ pub fn mend_file(error: &std::io::Error) -> &'static str {
 mod tests {
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(600);
+
     fn error(kind: ErrorKind) -> Error {
         Error::new(kind, Op::Get, "")
     }
 
     #[test]
     fn pauses_grow_to_a_ceiling_and_are_jittered_from_zero() {
-        let policy = Policy::new(10);
+        let policy = Policy::new(10, PATIENCE);
         let pause =
             |attempt, random| policy.decide_with(&error(ErrorKind::Broken), attempt, Duration::ZERO, random);
         assert_eq!(pause(1, 1.0), Decision::Retry(Duration::from_millis(200)));
@@ -199,7 +216,7 @@ mod tests {
 
     #[test]
     fn throttling_does_not_count_as_an_attempt_until_patience_ends() {
-        let policy = Policy::new(2);
+        let policy = Policy::new(2, PATIENCE);
         let asked = error(ErrorKind::Throttled).retry_after(Some(Duration::from_secs(7)));
         assert_eq!(
             policy.decide_with(&asked, 50, Duration::from_secs(60), 0.0),
@@ -209,8 +226,18 @@ mod tests {
     }
 
     #[test]
+    fn a_service_that_throttles_on_is_asked_less_and_less() {
+        let policy = Policy::new(2, PATIENCE);
+        let pause =
+            |seconds| policy.decide_with(&error(ErrorKind::Throttled), 1, Duration::from_secs(seconds), 1.0);
+        assert_eq!(pause(0), Decision::Retry(Duration::from_millis(800)));
+        assert_eq!(pause(5), Decision::Retry(Duration::from_secs(5)));
+        assert_eq!(pause(500), Decision::Retry(Duration::from_secs(20)));
+    }
+
+    #[test]
     fn hopeless_errors_are_not_repeated() {
-        let policy = Policy::new(5);
+        let policy = Policy::new(5, PATIENCE);
         for kind in
             [ErrorKind::AccessDenied, ErrorKind::NotFound, ErrorKind::InvalidName, ErrorKind::DiskFull]
         {

@@ -57,8 +57,6 @@ pub(crate) struct Client {
     /// A checksum was given back: answers without one are exceptions (directory markers of SeaweedFS).
     sums_seen: AtomicBool,
     part_sums_seen: AtomicBool,
-    /// The keys were good once.
-    accepted: AtomicBool,
     /// The service does not have list version 2.
     list_v1: AtomicBool,
     with_sums: Limits,
@@ -97,7 +95,6 @@ impl S3Store {
             part_sums_off: AtomicBool::new(false),
             sums_seen: AtomicBool::new(false),
             part_sums_seen: AtomicBool::new(false),
-            accepted: AtomicBool::new(false),
             encoding: AtomicU8::new(list::known_encoding(dialect, uri.host().unwrap_or_default())),
             list_v1: AtomicBool::new(false),
             with_sums: dialect.limits(true, plain, below),

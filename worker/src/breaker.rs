@@ -21,7 +21,8 @@ const ALL: u32 = 100;
 const TROUBLE: u32 = 8;
 /// Trouble is remembered for so long: an object that was hit at its end is not blamed for it.
 const MEMORY: Duration = Duration::from_secs(10);
-/// An endpoint may be away for so long before the job is paused.
+/// An endpoint that never was there may be away for so long before the job is paused: it is more likely wrong
+/// than away. One that was there is waited for as long as the job says.
 const OUTAGE: Duration = Duration::from_secs(20);
 /// How often an object is tried again, with all its retries, when a service in trouble answers when asked.
 const ROUNDS: u32 = 3;
@@ -38,6 +39,8 @@ struct Run {
     /// Attempts that broke, and when the first of them did.
     broken: u32,
     since: Option<Instant>,
+    /// Since when the service has asked everybody to slow down.
+    throttled: Option<Instant>,
     /// When the service was last seen in trouble.
     trouble: Option<Instant>,
     /// Something succeeded at some time.
@@ -75,6 +78,8 @@ pub(crate) struct Ends<'a> {
     pub(crate) destination: (&'a Endpoint, &'a dyn Destination),
     /// An endpoint that takes longer to answer does not answer.
     pub(crate) timeout: Duration,
+    /// An endpoint that was there may be away, or throttle everybody, for so long.
+    pub(crate) patience: Duration,
 }
 
 // === impl Run ===
@@ -97,17 +102,14 @@ impl Run {
         self.trouble.is_some_and(|at| at.elapsed() < MEMORY)
     }
 
-    fn long(&self) -> bool {
-        self.since.is_some_and(|since| since.elapsed() >= OUTAGE)
+    /// Nothing got through for so long.
+    fn broken_for(&self, long: Duration) -> bool {
+        self.since.is_some_and(|since| since.elapsed() >= long)
     }
-}
 
-/// May pass, and may have to do with the service as a whole.
-fn is_transient(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::Unreachable | ErrorKind::Timeout | ErrorKind::Broken | ErrorKind::ServiceFailure
-    )
+    fn throttled_for(&self, long: Duration) -> bool {
+        self.throttled.is_some_and(|since| since.elapsed() >= long)
+    }
 }
 
 // === impl Breaker ===
@@ -120,8 +122,10 @@ impl Breaker {
 
     /// One attempt failed at this side.
     pub(crate) fn bad(&self, side: Side, kind: ErrorKind) {
-        if is_transient(kind) {
+        if retry::is_transient(kind) {
             self.run(side).broke();
+        } else if kind == ErrorKind::Throttled {
+            self.run(side).throttled.get_or_insert_with(Instant::now);
         }
     }
 
@@ -137,8 +141,15 @@ impl Breaker {
             return Judgement::Suspend(reason);
         }
         match error.kind() {
+            // Where the endpoint takes these keys, something on the way rewrites this one name.
+            ErrorKind::BadCredentials if error.code() == "SignatureDoesNotMatch" => {
+                match self.ask(side, ends).await {
+                    Some(answer) => self.pause(side, &answer, ends),
+                    None => Judgement::Object,
+                }
+            }
             kind if retry::is_systemic(kind) => self.pause(side, error, ends),
-            kind if is_transient(kind) => self.judge_transient(side, error, round, ends).await,
+            kind if retry::is_transient(kind) => self.judge_transient(side, error, round, ends).await,
             // A disk that fails, like a refusal, may be one file's trouble or everybody's.
             ErrorKind::AccessDenied | ErrorKind::Throttled | ErrorKind::Io => {
                 self.judge_refused(side, error, ends).await
@@ -153,12 +164,13 @@ impl Breaker {
             return Judgement::Object;
         }
         let answer = self.ask(side, ends).await;
-        let (all, long) = {
+        let (all, long, gone) = {
             let run = self.run(side);
-            (run.broken >= ALL, run.long())
+            let away = if run.ever { ends.patience } else { ends.patience.min(OUTAGE) };
+            (run.broken >= ALL, run.broken_for(OUTAGE), run.broken_for(away))
         };
         match answer {
-            Some(answer) if long => self.pause(side, &answer, ends),
+            Some(answer) if gone => self.pause(side, &answer, ends),
             Some(_) => Judgement::Again,
             None if all && long => self.pause(side, error, ends),
             None if trouble && round < ROUNDS => Judgement::Again,
@@ -167,12 +179,12 @@ impl Breaker {
     }
 
     async fn judge_refused(&self, side: Side, error: &Error, ends: Ends<'_>) -> Judgement {
-        let (refused, ever) = {
+        let (refused, ever, throttled) = {
             let mut run = self.run(side);
             run.refused += 1;
-            (run.refused, run.ever)
+            (run.refused, run.ever, run.throttled_for(ends.patience))
         };
-        if refused >= ALL && !ever {
+        if throttled || refused >= ALL && !ever {
             return self.pause(side, error, ends);
         }
         if refused < RUN {

@@ -356,6 +356,7 @@ impl Mover {
                 source: (&self.job.source, &*self.source),
                 destination: (&self.job.destination, &*self.destination),
                 timeout: self.job.transfer.timeout,
+                patience: self.job.transfer.patience,
             };
             match self.breaker.judge(side, &error, round, ends).await {
                 Judgement::Suspend(reason) => return Err(Failure::Suspended(reason)),
@@ -401,7 +402,8 @@ impl Mover {
 
     /// With `skip_existing`: what the destination has is left alone.
     async fn already_there(&self, trip: &Trip<'_>) -> Result<Option<Done>, Failure> {
-        if !self.job.transfer.skip_existing {
+        // What failed before is not left alone for its size and time: its own wrong write may be what stands there.
+        if !self.job.transfer.skip_existing || trip.again {
             return Ok(None);
         }
         let choice = match &trip.entry.existing {

@@ -178,7 +178,7 @@ impl Turn<'_> {
         if !throttled {
             self.throttled = None;
         }
-        let policy = Policy::new(mover.job.transfer.retries);
+        let policy = Policy::new(mover.job.transfer.retries, mover.job.transfer.patience);
         let pause = match policy.decide(&error, self.attempt, waited) {
             Decision::Retry(pause) => pause,
             Decision::GiveUp => return Err(Failure::Storage { side: self.side, error }),

@@ -77,7 +77,7 @@ impl Context {
                 since_ms: job.since.saturating_mul(1000),
                 markers: job.transfer.directory_markers,
             },
-            policy: Policy::new(job.transfer.retries.max(1)),
+            policy: Policy::new(job.transfer.retries.max(1), job.transfer.patience),
             trust_absent: job.kind != JobKind::Audit,
             progress,
             warnings: Warnings(Mutex::new(warnings)),

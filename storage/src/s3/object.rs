@@ -197,7 +197,12 @@ fn extent(
 /// For services that ignore conditions, and listings without ETags.
 fn same_version(call: &Call<'_>, version: &Version, meta: &ObjectMeta) -> Result<()> {
     let same = match (&version.etag, &meta.etag) {
-        (Some(wanted), Some(got)) => wanted.eq_ignore_ascii_case(got) && version.size == meta.size,
+        (Some(wanted), Some(got)) if wanted.eq_ignore_ascii_case(got) && version.size != meta.size => {
+            let text =
+                format!("the listed version has {} bytes, and this answer {}", version.size, meta.size);
+            return Err(call.error(ErrorKind::Protocol, text));
+        }
+        (Some(wanted), Some(got)) => wanted.eq_ignore_ascii_case(got),
         _ => {
             let second = |ms: Option<i64>| ms.map(|ms| ms.div_euclid(1000));
             let time = version.modified_ms.is_none()

@@ -1,7 +1,5 @@
 //! One request: built, signed, sent, and its answer told from a failure.
 
-use std::sync::atomic::Ordering;
-
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, USER_AGENT};
 use http::request::Parts;
@@ -90,28 +88,11 @@ impl Client {
     /// anew once.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Response<Incoming>> {
         match self.send_once(call).await {
-            Err(error) if self.signing.renewable() && self.are_stale(&error) => {
+            Err(error) if self.signing.renewable() && may_be_stale(&error) => {
                 self.signing.reload();
                 self.send_once(call).await
             }
-            Ok(answer) => {
-                if !self.accepted.load(Ordering::Relaxed) {
-                    self.accepted.store(true, Ordering::Relaxed);
-                }
-                Ok(answer)
-            }
             other => other,
-        }
-    }
-
-    /// The keys were good, and are not any more.
-    fn are_stale(&self, error: &Error) -> bool {
-        let replaced =
-            || matches!(error.code(), "InvalidAccessKeyId" | "InvalidToken" | "InvalidSecurityToken");
-        match error.kind() {
-            ErrorKind::CredentialsExpired => true,
-            ErrorKind::BadCredentials => self.accepted.load(Ordering::Relaxed) && replaced(),
-            _ => false,
         }
     }
 
@@ -228,6 +209,14 @@ impl Client {
             Uri::builder().scheme(self.scheme.as_str()).authority(authority).path_and_query(path).build();
         uri.map_err(|error| call.error(ErrorKind::InvalidName, format!("the key makes no URL: {error}")))
     }
+}
+
+/// Keys that were good, and may not be any more.
+fn may_be_stale(error: &Error) -> bool {
+    // The last one: a secret that was exchanged a moment after its key.
+    let replaced = ["InvalidAccessKeyId", "InvalidToken", "InvalidSecurityToken", "SignatureDoesNotMatch"];
+    error.kind() == ErrorKind::CredentialsExpired
+        || error.kind() == ErrorKind::BadCredentials && replaced.contains(&error.code())
 }
 
 /// Every byte but `A-Za-z0-9-_.~`, and `/` where it may stay.

@@ -2,6 +2,8 @@ use storage::memory::MemoryStore;
 
 use super::*;
 
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// A breaker with its two ends.
 struct Line {
     breaker: Breaker,
@@ -29,6 +31,7 @@ impl Line {
             source: (&self.endpoint, &self.source),
             destination: (&self.endpoint, &self.destination),
             timeout: Duration::from_secs(60),
+            patience: PATIENCE,
         };
         self.breaker.judge(side, &error, self.round, ends).await
     }
@@ -127,6 +130,34 @@ async fn an_endpoint_that_stays_away_pauses_the_job_and_fails_nothing() {
     assert_eq!(line.fail(Side::Source, ErrorKind::Unreachable).await, Judgement::Again);
     tokio::time::advance(OUTAGE).await;
     assert!(matches!(line.fail(Side::Source, ErrorKind::Unreachable).await, Judgement::Suspend(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_was_there_is_waited_for_as_long_as_the_job_says() {
+    let mut line = Line::new();
+    line.breaker.good(Side::Source);
+    line.source.fail_next(Op::Open, None, u32::MAX, ErrorKind::Unreachable);
+    line.breaker.bad(Side::Source, ErrorKind::Unreachable);
+    line.round = 100;
+    tokio::time::advance(PATIENCE - Duration::from_secs(1)).await;
+    assert_eq!(line.fail(Side::Source, ErrorKind::Unreachable).await, Judgement::Again);
+    tokio::time::advance(Duration::from_secs(4)).await;
+    assert!(matches!(line.fail(Side::Source, ErrorKind::Unreachable).await, Judgement::Suspend(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttling_of_everybody_pauses_the_job_and_fails_nothing() {
+    let line = Line::new();
+    line.breaker.good(Side::Destination);
+    line.breaker.bad(Side::Destination, ErrorKind::Throttled);
+    tokio::time::advance(PATIENCE).await;
+    assert!(matches!(line.fail(Side::Destination, ErrorKind::Throttled).await, Judgement::Suspend(_)));
+    let other = Line::new();
+    other.breaker.bad(Side::Destination, ErrorKind::Throttled);
+    tokio::time::advance(PATIENCE).await;
+    other.breaker.good(Side::Destination);
+    other.breaker.bad(Side::Destination, ErrorKind::Throttled);
+    assert_eq!(other.fail(Side::Destination, ErrorKind::Throttled).await, Judgement::Object, "others pass");
 }
 
 #[tokio::test(start_paused = true)]

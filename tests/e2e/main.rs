@@ -8,6 +8,8 @@ mod crash;
 mod damage;
 mod directions;
 mod disks;
+mod fault_scenarios;
+mod fault_table;
 mod faults;
 mod hostile;
 mod keys;

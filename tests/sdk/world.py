@@ -8,7 +8,7 @@
                                     --bare: headers and metadata cannot be kept there
 
 SIDE is a JSON text: {"type":"local","path":"/d/"} or {"type":"s3"|"oss","endpoint":…,"bucket":…,
-"access_key":…,"secret_key":…,"prefix":…}. PLAN: mixed:N[:MAX] | small:N | awkward[:local|:oss] | big:N:BYTES | file.json
+"access_key":…,"secret_key":…,"prefix":…}. PLAN: mixed:N[:MAX] | small:N | awkward[:local|:oss] | big:N:BYTES | faults:N | file.json
 """
 import hashlib
 import json
@@ -42,6 +42,8 @@ def plan(text):
             return json.load(f)
     if kind == "small":
         return [one(f"small/d{i % 37:02d}/o-{i:06d}.bin", 1 + i % 4096) for i in range(int(args[0]))]
+    if kind == "faults":
+        return plan("small:" + args[0]) + plan(f"big:1:{12 << 20}")
     if kind == "big":
         return [one(f"big/{i}.bin", int(args[1])) for i in range(int(args[0]))]
     if kind == "awkward":

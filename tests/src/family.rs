@@ -27,7 +27,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
-pub use fault::{Action, Change, Fault};
+pub use fault::{Action, Change, Fault, Lie};
 pub use state::{Logged, Object};
 
 use reply::{Failure, Outgoing};
@@ -145,6 +145,16 @@ impl Server {
         self.state.plan(fault);
     }
 
+    /// The keys that are good from now on; the others are refused.
+    pub fn rotate(&self, access_key: &str, secret_key: &str) {
+        self.state.rotate(access_key, secret_key);
+    }
+
+    /// The service's clock is ahead by so many seconds (or behind, below zero).
+    pub fn set_clock_off(&self, seconds: i64) {
+        self.state.set_clock_off(seconds);
+    }
+
     /// Forgets all planned faults.
     pub fn heal(&self) {
         self.state.heal();
@@ -177,7 +187,7 @@ async fn serve(request: Request<Incoming>, state: Arc<State>) -> Result<Response
     let id = state.next_request_id();
     let head = request.method() == Method::HEAD;
     let dialect = state.dialect;
-    let (parts, incoming) = request.into_parts();
+    let (mut parts, incoming) = request.into_parts();
     let answer = match locate(&parts) {
         Ok(target) => {
             let action = state.log(&target, &parts.headers);
@@ -186,10 +196,11 @@ async fn serve(request: Request<Incoming>, state: Arc<State>) -> Result<Response
                     body::discard(incoming).await;
                     Err(failure)
                 }
-                None => answer(&state, &target, &parts, incoming).await,
+                None => answer(&state, &target, &mut parts, incoming, action.as_ref()).await,
             };
-            let response = reply::finish(dialect, answered, &id, head, &target);
-            return fault::after(action, response, &state).await;
+            let mut response = reply::finish(dialect, answered, &id, head, &target);
+            reply::set(&mut response, "date", &state.now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+            return fault::after(action, response, &state, &target).await;
         }
         Err(failure) => Err(failure),
     };
@@ -200,13 +211,15 @@ async fn serve(request: Request<Incoming>, state: Arc<State>) -> Result<Response
 async fn answer(
     state: &State,
     target: &Target,
-    parts: &http::request::Parts,
+    parts: &mut http::request::Parts,
     incoming: Incoming,
+    action: Option<&Action>,
 ) -> Result<Response<Outgoing>, Failure> {
     if let Err(failure) = sign::check(state, target, parts) {
         body::discard(incoming).await;
         return Err(failure);
     }
+    fault::twist(action, parts);
     let payload = body::collect(state.dialect, parts, incoming).await?;
     if target.bucket.is_empty() {
         return bucket::list_buckets(state);

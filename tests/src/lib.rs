@@ -7,6 +7,8 @@ pub mod family;
 pub mod home;
 pub mod place;
 pub mod power;
+pub mod proxy;
 pub mod random;
 pub mod servers;
+pub mod stage;
 pub mod world;

@@ -14,7 +14,17 @@ use super::{Dialect, Target, xml};
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     rest: Bytes,
-    cut: bool,
+    end: End,
+}
+
+/// What comes after the last byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Right,
+    /// The connection closes although more was announced.
+    Cut,
+    /// Nothing, for ever.
+    Stalled,
 }
 
 /// A refusal.
@@ -28,7 +38,12 @@ pub(crate) struct Failure {
 }
 
 pub(crate) fn stream(bytes: Bytes, cut: bool) -> Outgoing {
-    Outgoing { rest: bytes, cut }
+    Outgoing { rest: bytes, end: if cut { End::Cut } else { End::Right } }
+}
+
+/// These bytes, and then nothing, for ever.
+pub(crate) fn stalled(bytes: Bytes) -> Outgoing {
+    Outgoing { rest: bytes, end: End::Stalled }
 }
 
 /// 200 (or another success) with headers that the caller adds.
@@ -116,17 +131,26 @@ impl Body for Outgoing {
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         if self.rest.is_empty() {
-            return Poll::Ready(self.cut.then_some(Err(Cut)));
+            return match self.end {
+                End::Right => Poll::Ready(None),
+                End::Cut => Poll::Ready(Some(Err(Cut))),
+                // Nobody wakes it: the connection's end drops it.
+                End::Stalled => Poll::Pending,
+            };
         }
         let n = self.rest.len().min(256 << 10);
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(n)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && !self.cut
+        self.rest.is_empty() && self.end == End::Right
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.cut { SizeHint::default() } else { SizeHint::with_exact(self.rest.len() as u64) }
+        if self.end == End::Right {
+            SizeHint::with_exact(self.rest.len() as u64)
+        } else {
+            SizeHint::default()
+        }
     }
 }

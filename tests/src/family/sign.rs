@@ -85,7 +85,7 @@ fn mismatch(wanted: &str) -> Failure {
 }
 
 fn known_key(state: &State, given: &str) -> Result<(), Failure> {
-    if given == state.access_key {
+    if given == state.secrets().0 {
         return Ok(());
     }
     Err(Failure::new(
@@ -96,9 +96,9 @@ fn known_key(state: &State, given: &str) -> Result<(), Failure> {
 }
 
 /// 15 minutes either way, as both vendors have it.
-fn check_clock(then: Option<Timestamp>) -> Result<(), Failure> {
+fn check_clock(state: &State, then: Option<Timestamp>) -> Result<(), Failure> {
     let Some(then) = then else { return Err(Failure::new(403, "AccessDenied", "a valid date is required")) };
-    let now = Timestamp::now();
+    let now = state.now();
     if (now.as_second() - then.as_second()).abs() <= 900 {
         return Ok(());
     }
@@ -148,7 +148,7 @@ fn check_aws(state: &State, target: &Target, parts: &Parts, authorization: &str)
     };
     known_key(state, key)?;
     let time = header(&parts.headers, "x-amz-date");
-    check_clock(basic_time(&time))?;
+    check_clock(state, basic_time(&time))?;
     let payload = header(&parts.headers, "x-amz-content-sha256");
     if payload.is_empty() {
         return Err(Failure::new(
@@ -181,7 +181,7 @@ fn check_aws(state: &State, target: &Target, parts: &Parts, authorization: &str)
         "AWS4-HMAC-SHA256\n{time}\n{date}/{region}/{service}/aws4_request\n{}",
         hex::encode(Sha256::digest(&canonical))
     );
-    let key = derive(format!("AWS4{}", state.secret_key), &[date, region, service, "aws4_request"]);
+    let key = derive(format!("AWS4{}", state.secrets().1), &[date, region, service, "aws4_request"]);
     let wanted = hex::encode(hmac256(&key, to_sign.as_bytes()));
     if wanted == field(&fields, "Signature") { Ok(()) } else { Err(mismatch(&canonical)) }
 }
@@ -203,13 +203,13 @@ fn check_oss_v4(state: &State, target: &Target, parts: &Parts, authorization: &s
     };
     known_key(state, key)?;
     let time = header(&parts.headers, "x-oss-date");
-    check_clock(basic_time(&time))?;
+    check_clock(state, basic_time(&time))?;
     let canonical = oss_v4_canonical(target, parts, field(&fields, "AdditionalHeaders"));
     let to_sign = format!(
         "OSS4-HMAC-SHA256\n{time}\n{date}/{region}/oss/aliyun_v4_request\n{}",
         hex::encode(Sha256::digest(&canonical))
     );
-    let key = derive(format!("aliyun_v4{}", state.secret_key), &[date, region, "oss", "aliyun_v4_request"]);
+    let key = derive(format!("aliyun_v4{}", state.secrets().1), &[date, region, "oss", "aliyun_v4_request"]);
     let wanted = hex::encode(hmac256(&key, to_sign.as_bytes()));
     if wanted == field(&fields, "Signature") { Ok(()) } else { Err(mismatch(&canonical)) }
 }
@@ -317,9 +317,9 @@ fn check_oss_v1(state: &State, target: &Target, parts: &Parts, authorization: &s
     known_key(state, key)?;
     let oss_date = header(&parts.headers, "x-oss-date");
     let date = if oss_date.is_empty() { header(&parts.headers, "date") } else { oss_date };
-    check_clock(http_time(&date))?;
+    check_clock(state, http_time(&date))?;
     let to_sign = oss_v1_to_sign(target, parts, &date);
-    if oss_v1_sign(&state.secret_key, &to_sign) == signature { Ok(()) } else { Err(mismatch(&to_sign)) }
+    if oss_v1_sign(&state.secrets().1, &to_sign) == signature { Ok(()) } else { Err(mismatch(&to_sign)) }
 }
 
 fn http_time(text: &str) -> Option<Timestamp> {

@@ -1,7 +1,7 @@
 //! What the server holds: buckets, objects, uploads, planned faults, and the log of requests.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -72,8 +72,9 @@ pub(crate) struct Bucket {
 
 pub(crate) struct State {
     pub(crate) dialect: Dialect,
-    pub(crate) access_key: String,
-    pub(crate) secret_key: String,
+    keys: Mutex<(String, String)>,
+    /// Seconds by which the service's clock is off.
+    clock_off: AtomicI64,
     buckets: Mutex<BTreeMap<String, Bucket>>,
     faults: Mutex<Vec<Fault>>,
     log: Mutex<Vec<Logged>>,
@@ -105,20 +106,78 @@ impl Object {
     pub(crate) fn crc(&self, algorithm: CrcAlgorithm) -> u64 {
         checksum(algorithm, &self.data)
     }
+
+    pub(crate) fn etag_header(&self) -> (&'static str, String) {
+        ("etag", format!("\"{}\"", self.etag))
+    }
+
+    pub(crate) fn ecma_header(&self) -> (&'static str, String) {
+        ("x-oss-hash-crc64ecma", self.crc(CrcAlgorithm::Crc64Xz).to_string())
+    }
+
+    pub(crate) fn nvme_header(&self) -> (&'static str, String) {
+        let value = super::object::sum_text(CrcAlgorithm::Crc64Nvme, self.crc(CrcAlgorithm::Crc64Nvme));
+        ("x-amz-checksum-crc64nvme", value)
+    }
 }
 
 impl State {
     pub(crate) fn new(dialect: Dialect, access_key: &str, secret_key: &str) -> Self {
         State {
             dialect,
-            access_key: access_key.to_owned(),
-            secret_key: secret_key.to_owned(),
+            keys: Mutex::new((access_key.to_owned(), secret_key.to_owned())),
+            clock_off: AtomicI64::new(0),
             buckets: Mutex::default(),
             faults: Mutex::default(),
             log: Mutex::default(),
             arrived: Condvar::new(),
             requests: AtomicU64::new(0),
         }
+    }
+
+    /// The access key and the secret key that are good now.
+    pub(crate) fn secrets(&self) -> (String, String) {
+        self.keys.lock().unwrap_or_else(|poison| poison.into_inner()).clone()
+    }
+
+    pub(crate) fn rotate(&self, access_key: &str, secret_key: &str) {
+        let mut keys = self.keys.lock().unwrap_or_else(|poison| poison.into_inner());
+        *keys = (access_key.to_owned(), secret_key.to_owned());
+    }
+
+    pub(crate) fn set_clock_off(&self, seconds: i64) {
+        self.clock_off.store(seconds, Ordering::Relaxed);
+    }
+
+    /// The service's time.
+    pub(crate) fn now(&self) -> Timestamp {
+        let off = jiff::SignedDuration::from_secs(self.clock_off.load(Ordering::Relaxed));
+        Timestamp::now().checked_add(off).unwrap_or_default()
+    }
+
+    /// Flips a bit of what was just stored: of the object, or of a part.
+    pub(crate) fn damage(&self, target: &Target, at: usize) -> Option<Object> {
+        let mut buckets = self.buckets();
+        let bucket = buckets.get_mut(&target.bucket)?;
+        let flip = |data: &Bytes| {
+            let mut bytes = data.to_vec();
+            let at = at.min(bytes.len().saturating_sub(1));
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= 1;
+            }
+            Bytes::from(bytes)
+        };
+        if let Some(id) = target.query("uploadId") {
+            let number = target.query("partNumber")?.parse().ok()?;
+            let part = bucket.uploads.get_mut(id)?.parts.get_mut(&number)?;
+            part.data = flip(&part.data);
+            part.etag = super::object::etag(self.dialect, &part.data);
+            return Some(Object { etag: part.etag.clone(), ..Object::new(part.data.clone()) });
+        }
+        let object = bucket.objects.get_mut(&target.key)?;
+        object.data = flip(&object.data);
+        let etag = super::object::etag(self.dialect, &object.data);
+        Some(Object { etag, ..object.clone() })
     }
 
     pub(crate) fn buckets(&self) -> MutexGuard<'_, BTreeMap<String, Bucket>> {

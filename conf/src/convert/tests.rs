@@ -91,6 +91,7 @@ fn transfers() -> impl Strategy<Value = TransferConf> {
             record_mtime,
             directory_markers,
             timeout: Duration::from_millis(numbers.2),
+            patience: Duration::from_millis(numbers.2),
             bytes_per_s: sizes.2,
             requests_per_s: sizes.3,
         }

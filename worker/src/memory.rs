@@ -18,7 +18,12 @@ pub(crate) fn object_data(configured: u64) -> u64 {
     let Some(limit) = limit(&groups, Path::new("/sys/fs/cgroup")) else { return configured };
     let fits = (limit.saturating_sub(REST) / 2).max(LEAST);
     if fits < configured {
-        tracing::warn!(configured, used = fits, limit, "memory_limit is lowered to what the control group allows");
+        tracing::warn!(
+            configured,
+            used = fits,
+            limit,
+            "memory_limit is lowered to what the control group allows"
+        );
     }
     configured.min(fits)
 }

@@ -1,5 +1,6 @@
 //! The whole system through its binary, against real servers. Each test has its own home and its own servers.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::print_stdout, reason = "what was seen, for whoever runs a test alone")]
 
 mod arrows;
 mod bad_input;

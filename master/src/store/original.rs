@@ -39,6 +39,8 @@ impl Original {
     pub(super) fn discard(self) -> Result<(), MasterError> {
         let growing = beside(&self.state, "copying");
         std::fs::rename(&self.copy, &growing).map_err(MasterError::file("rename to", &growing))?;
+        // The new name first, then the removal: after a power loss, too.
+        self.state.parent().map_or(Ok(()), files::sync_dir)?;
         files::remove_dir(&growing)
     }
 

@@ -143,14 +143,13 @@ async fn scan_job(keeper: Keeper, progress: Arc<Progress>, token: CancellationTo
     tracing::info!(%job, round = keeper.round, "scan");
     let (mut attempt, mut pages, mut since) = (0, progress.pages(), Instant::now());
     loop {
-        attempt += 1;
         let error = match scan_once(&keeper, &progress, &token).await {
             Ok(()) => break,
             Err(error) => error,
         };
         if progress.pages() > pages {
-            // It went on since: this is another failure.
-            (attempt, pages, since) = (1, progress.pages(), Instant::now());
+            // It was there since: this is another outage.
+            (pages, since) = (progress.pages(), Instant::now());
         }
         let again = match &error {
             ScanError::Source(error) => {
@@ -159,6 +158,8 @@ async fn scan_job(keeper: Keeper, progress: Arc<Progress>, token: CancellationTo
                 if pages > 0 && retry::is_transient(error.kind()) && since.elapsed() < patience {
                     Decision::Retry(AGAIN)
                 } else {
+                    // Pages in between do not count: a listing that is wrong is wrong again behind them.
+                    attempt += 1;
                     Policy::new(ATTEMPTS, patience).decide(error, attempt, patience)
                 }
             }

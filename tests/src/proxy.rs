@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 /// What happens to a connection. Bytes are counted from its begin, over all of its requests.
@@ -69,6 +69,8 @@ struct State {
     troubled: u64,
     up: u64,
     down: u64,
+    /// The port, while nobody listens.
+    held: Option<TcpSocket>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,19 +133,28 @@ impl Proxy {
 
     /// Nobody listens, and living connections are reset. [`Proxy::up`] listens again on the same port.
     pub fn down(&self) {
+        let Some(runtime) = &self.runtime else { return };
         self.shared.downs.send_modify(|downs| *downs += 1);
-        // The listener is closed by its own task; a connection that is refused tells.
-        while std::net::TcpStream::connect(self.address).is_ok() {
-            std::thread::park_timeout(Duration::from_millis(2));
-        }
+        let _entered = runtime.enter();
+        // The listener is closed by its own task. The port stays ours, bound and not listened on: otherwise some
+        // other server of these tests gets it, and answers in our place.
+        let held = loop {
+            let socket = TcpSocket::new_v4().unwrap_or_else(|error| panic!("no socket: {error}"));
+            let _ = socket.set_reuseaddr(true);
+            if socket.bind(self.address).is_ok() {
+                break socket;
+            }
+            std::thread::park_timeout(Duration::from_millis(1));
+        };
+        self.shared.state().held = Some(held);
     }
 
     /// Listens again.
     pub fn up(&self) {
         let Some(runtime) = &self.runtime else { return };
-        let listener = runtime
-            .block_on(TcpListener::bind(self.address))
-            .unwrap_or_else(|error| panic!("the port is taken: {error}"));
+        let Some(held) = self.shared.state().held.take() else { return };
+        let _entered = runtime.enter();
+        let listener = held.listen(1024).unwrap_or_else(|error| panic!("cannot listen: {error}"));
         self.shared.downs.send_modify(|downs| *downs += 1);
         runtime.spawn(accept(listener, self.shared.clone()));
     }

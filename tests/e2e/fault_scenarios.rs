@@ -242,7 +242,7 @@ pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[
         }));
     }),
     ("net-reset", |s| s.destination.trouble(2, 5, Trouble::Reset)),
-    ("net-reset-in-request", |s| s.destination.trouble(1, 6, Trouble::ResetUp(3000))),
+    ("net-reset-in-request", |s| s.destination.trouble(1, 6, Trouble::ResetUp(300))),
     ("net-reset-in-answer", |s| s.destination.trouble(1, 6, Trouble::ResetDown(300))),
     ("net-cut-in-answer", |s| s.source.trouble(1, 6, Trouble::CutDown(900))),
     ("net-read-reset", |s| s.source.trouble(1, 6, Trouble::ResetDown(4000))),

@@ -254,7 +254,6 @@ pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[
         s.set("timeout = \"2s\"");
         s.source.trouble(1, 4, Trouble::StallDown(1500));
     }),
-    ("net-wrong-byte", |s| s.source.trouble(1, 3, Trouble::FlipDown(1500))),
     ("net-slow", |s| {
         s.set("timeout = \"2s\"");
         s.destination.proxy().always(Trouble::Rate(1 << 20));

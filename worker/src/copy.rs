@@ -23,6 +23,7 @@ use tracing::Instrument;
 use crate::breaker::{Breaker, Ends, Judgement};
 use crate::budget::Budget;
 use crate::concurrency::{Gate, Slot};
+use crate::meters::Meters;
 use crate::outcome::{self, Record};
 use crate::skip::{Choice, Standing, choose};
 use crate::trip::{Done, Failure, Tally, Trip};
@@ -71,15 +72,6 @@ pub(crate) struct Waits {
     pub(crate) destination: AtomicU64,
     /// Because a service asked for it.
     pub(crate) throttled: AtomicU64,
-}
-
-/// What both ends cost. The destination has a second one for what is read from it, so that bytes written and
-/// bytes read back do not mix.
-#[derive(Debug)]
-struct Meters {
-    source: Meter,
-    destination: Meter,
-    standing: Meter,
 }
 
 /// The right to have one object, or one further part, in flight.
@@ -456,42 +448,6 @@ fn as_listed(entry: &Entry, meta: ObjectMeta) -> Entry {
 impl fmt::Debug for Mover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mover").field("job", &self.job.name).finish_non_exhaustive()
-    }
-}
-
-// === impl Meters ===
-
-impl Meters {
-    fn new(limits: &Arc<RateLimits>) -> Self {
-        let meter = || Meter::new(limits.clone());
-        Meters { source: meter(), destination: meter(), standing: meter() }
-    }
-
-    /// One line for each side and kind.
-    fn requests(&self) -> Vec<v1::RequestCount> {
-        let mut lines: Vec<v1::RequestCount> = Vec::new();
-        let sides =
-            [("source", &self.source), ("destination", &self.destination), ("destination", &self.standing)];
-        for (side, meter) in sides {
-            for count in meter.counts() {
-                let kind = count.kind.name();
-                let known = lines.iter().position(|line| line.side == side && line.kind == kind);
-                let at = known.unwrap_or_else(|| {
-                    lines.push(v1::RequestCount {
-                        side: side.to_owned(),
-                        kind: kind.to_owned(),
-                        ..v1::RequestCount::default()
-                    });
-                    lines.len() - 1
-                });
-                if let Some(line) = lines.get_mut(at) {
-                    line.count += count.requests;
-                    line.errors += count.errors;
-                    line.throttled += count.throttled;
-                }
-            }
-        }
-        lines
     }
 }
 

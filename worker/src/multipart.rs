@@ -26,9 +26,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::budget::{Held, micros};
 use crate::copy::Flight;
+use crate::parts::{differs, part_range, part_size};
 use crate::proof::Unproved;
 use crate::trip::{Done, Failure, Fetched, Trip};
-use crate::verify::{Difference, Ours, Verdict, join, upload_crc};
+use crate::verify::{Ours, Verdict, join, upload_crc};
 
 /// Uploads that are begun for one object before it is given up.
 const ROUNDS: u32 = 3;
@@ -37,8 +38,6 @@ const WRITES: u32 = 3;
 /// Progress is saved when this share of the finished parts is new: saving the list for each of 10,000 parts
 /// would move gigabytes.
 const SAVE_SHARE: usize = 64;
-/// Parts at most, whatever the service allows: all of the family allow so many.
-const PARTS: u64 = 10_000;
 
 /// An upload under way.
 pub(crate) struct Large<'a> {
@@ -511,38 +510,4 @@ impl Large<'_> {
             astray: false,
         }
     }
-}
-
-/// What the destination states of a part that is not what was sent.
-fn differs(done: &PartDone, fetched: &Fetched, crc: Option<crc_fast::CrcAlgorithm>) -> Option<Difference> {
-    let difference = |check, ours: String, theirs: String| Difference { check, ours, theirs, by_etag: false };
-    let ours = crc.and_then(|crc| fetched.hashes.crc(crc));
-    if let (Some(theirs), Some(ours)) = (done.crc, ours)
-        && theirs != ours
-    {
-        return Some(difference("part CRC", ours.to_string(), theirs.to_string()));
-    }
-    if let (Some(theirs), Some(ours)) = (done.md5, fetched.hashes.md5)
-        && theirs != ours
-    {
-        return Some(difference("part MD5", hex::encode(ours), hex::encode(theirs)));
-    }
-    (done.size != fetched.payload.len())
-        .then(|| difference("part size", fetched.payload.len().to_string(), done.size.to_string()))
-}
-
-/// The bytes of a part.
-pub(crate) fn part_range(number: u32, part_size: u64, size: u64) -> Range<u64> {
-    let start = u64::from(number.saturating_sub(1)).saturating_mul(part_size).min(size);
-    start..start.saturating_add(part_size).min(size)
-}
-
-/// The configured part size, grown by whole MiB until the parts are few enough, within what the destination
-/// takes.
-pub(crate) fn part_size(size: u64, configured: u64, limits: &storage::destination::Limits) -> u64 {
-    const MIB: u64 = 1 << 20;
-    let most = u64::from(limits.parts).clamp(1, PARTS);
-    let needed = size.div_ceil(most);
-    let needed = if needed > configured { needed.div_ceil(MIB) * MIB } else { configured };
-    needed.max(limits.part_min).min(limits.part_max).max(1)
 }

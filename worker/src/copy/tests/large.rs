@@ -317,7 +317,7 @@ async fn many_large_objects_pass_a_budget_of_two_parts() {
 
 #[test]
 fn parts_cover_the_object_and_are_few_enough() {
-    use crate::multipart::{part_range, part_size};
+    use crate::parts::{part_range, part_size};
     let line = Line::new();
     let limits = line.destination.limits();
     let cases =

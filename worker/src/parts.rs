@@ -1,0 +1,49 @@
+//! How an object is cut into parts, and whether a part arrived as it was sent.
+
+use std::ops::Range;
+
+use storage::PartDone;
+
+use crate::trip::Fetched;
+use crate::verify::Difference;
+
+/// Parts at most, whatever the service allows: all of the family allow so many.
+const PARTS: u64 = 10_000;
+
+/// What the destination states of a part that is not what was sent.
+pub(crate) fn differs(
+    done: &PartDone,
+    fetched: &Fetched,
+    crc: Option<crc_fast::CrcAlgorithm>,
+) -> Option<Difference> {
+    let difference = |check, ours: String, theirs: String| Difference { check, ours, theirs, by_etag: false };
+    let ours = crc.and_then(|crc| fetched.hashes.crc(crc));
+    if let (Some(theirs), Some(ours)) = (done.crc, ours)
+        && theirs != ours
+    {
+        return Some(difference("part CRC", ours.to_string(), theirs.to_string()));
+    }
+    if let (Some(theirs), Some(ours)) = (done.md5, fetched.hashes.md5)
+        && theirs != ours
+    {
+        return Some(difference("part MD5", hex::encode(ours), hex::encode(theirs)));
+    }
+    (done.size != fetched.payload.len())
+        .then(|| difference("part size", fetched.payload.len().to_string(), done.size.to_string()))
+}
+
+/// The bytes of a part.
+pub(crate) fn part_range(number: u32, part_size: u64, size: u64) -> Range<u64> {
+    let start = u64::from(number.saturating_sub(1)).saturating_mul(part_size).min(size);
+    start..start.saturating_add(part_size).min(size)
+}
+
+/// The configured part size, grown by whole MiB until the parts are few enough, within what the destination
+/// takes.
+pub(crate) fn part_size(size: u64, configured: u64, limits: &storage::destination::Limits) -> u64 {
+    const MIB: u64 = 1 << 20;
+    let most = u64::from(limits.parts).clamp(1, PARTS);
+    let needed = size.div_ceil(most);
+    let needed = if needed > configured { needed.div_ceil(MIB) * MIB } else { configured };
+    needed.max(limits.part_min).min(limits.part_max).max(1)
+}

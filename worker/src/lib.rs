@@ -10,6 +10,7 @@ pub(crate) mod copy;
 pub(crate) mod error;
 pub(crate) mod heartbeat;
 pub(crate) mod jobs;
+pub(crate) mod large;
 pub(crate) mod memory;
 pub(crate) mod meters;
 pub(crate) mod multipart;

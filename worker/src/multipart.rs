@@ -6,10 +6,9 @@
 //! The object's own slot carries one part at a time; further parts in flight take a slot each. Every part
 //! takes its bytes of the budget alone, and gives them back before the next one asks.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
+use std::sync::Mutex;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::future::try_join_all;
 use proto::ObjectErrorCode;
@@ -18,14 +17,13 @@ use proto::v1;
 use storage::checksum::Hashes;
 use storage::destination::Whole;
 use storage::{
-    Checksums, Error, ErrorKind, ObjectMeta, PartDone, PutOptions, Side, Unwanted, UploadRef, Version,
-    Written,
+    Error, ErrorKind, ObjectMeta, PartDone, PutOptions, Side, Unwanted, UploadRef, Version, Written,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::budget::{Held, micros};
-use crate::copy::Flight;
+use crate::large::Large;
 use crate::parts::{differs, part_range, part_size};
 use crate::proof::Unproved;
 use crate::trip::{Done, Failure, Fetched, Trip};
@@ -38,31 +36,6 @@ const WRITES: u32 = 3;
 /// Progress is saved when this share of the finished parts is new: saving the list for each of 10,000 parts
 /// would move gigabytes.
 const SAVE_SHARE: usize = 64;
-
-/// An upload under way.
-pub(crate) struct Large<'a> {
-    pub(crate) to: UploadRef,
-    pub(crate) part_size: u64,
-    /// Unix milliseconds, by our clock.
-    pub(crate) begun_ms: i64,
-    pub(crate) size: u64,
-    /// All ranges are read from it.
-    pub(crate) version: Version,
-    pub(crate) options: PutOptions,
-    /// What the source states of the whole.
-    pub(crate) source: Checksums,
-    pub(crate) todo: Mutex<VecDeque<u32>>,
-    /// A part that was read to learn the object's metadata.
-    pub(crate) ready: Mutex<Option<(u32, Fetched, Held)>>,
-    pub(crate) parts: Mutex<BTreeMap<u32, (PartDone, Hashes)>>,
-    /// How many parts the master knows of.
-    pub(crate) saved: tokio::sync::Mutex<usize>,
-    /// No part is left to begin.
-    pub(crate) drained: CancellationToken,
-    /// An earlier holder began it.
-    pub(crate) resumed: bool,
-    pub(crate) flight: Flight<'a>,
-}
 
 /// Why an upload ended early.
 pub(crate) enum Stopped {
@@ -449,65 +422,4 @@ impl<'a> Trip<'a> {
 /// A new upload may help.
 pub(crate) fn again(error: Error) -> Stopped {
     Stopped::Again(Failure::Storage { side: Side::Destination, error })
-}
-
-// === impl Large ===
-
-impl Large<'_> {
-    pub(crate) fn parts(&self) -> MutexGuard<'_, BTreeMap<u32, (PartDone, Hashes)>> {
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn todo(&self) -> MutexGuard<'_, VecDeque<u32>> {
-        self.todo.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn ready(&self) -> MutexGuard<'_, Option<(u32, Fetched, Held)>> {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Does the destination no longer have this upload? Some services refuse the use of an upload that they do
-    /// not know: where an earlier holder began it, a new one tells whether the keys may write.
-    fn is_gone(&self, error: &Error) -> bool {
-        match error.kind() {
-            ErrorKind::UploadNotFound => true,
-            ErrorKind::AccessDenied | ErrorKind::Refused => self.resumed,
-            _ => false,
-        }
-    }
-
-    /// The next part to move, with its bytes where they were read already.
-    fn next(&self) -> Option<(u32, Option<(Fetched, Held)>)> {
-        let ready = self.ready().take();
-        let next = match ready {
-            Some((number, fetched, held)) => Some((number, Some((fetched, held)))),
-            None => self.todo().pop_front().map(|number| (number, None)),
-        };
-        if self.todo().is_empty() {
-            self.drained.cancel();
-        }
-        next
-    }
-
-    /// As the master keeps it.
-    fn record(&self, index: u32) -> v1::Upload {
-        let part = |(done, _): &(PartDone, Hashes)| v1::Part {
-            number: done.number,
-            size: done.size,
-            etag: done.etag.clone(),
-            crc64: done.crc,
-            md5: done.md5.map(|md5| md5.to_vec()).unwrap_or_default(),
-        };
-        v1::Upload {
-            index,
-            key: self.to.key.as_bytes().to_vec(),
-            upload_id: self.to.id.clone(),
-            part_size: self.part_size,
-            source_version: self.version.to_line(),
-            parts: self.parts().values().map(part).collect(),
-            finished: false,
-            begun_ms: self.begun_ms,
-            astray: false,
-        }
-    }
 }

@@ -11,7 +11,8 @@ use storage::checksum::Hashes;
 use storage::{ErrorKind, ObjectMeta, PartDone, Side, UploadRef};
 use tokio_util::sync::CancellationToken;
 
-use crate::multipart::{Begin, Large, Stopped};
+use crate::large::Large;
+use crate::multipart::{Begin, Stopped};
 use crate::parts::part_range;
 use crate::trip::{Failure, Trip};
 use crate::verify::{Ours, join, upload_crc};

@@ -272,6 +272,18 @@ fn a_redirect_takes_no_request_to_another_host() {
     assert_eq!(elsewhere.heard(), Vec::<String>::new());
 }
 
+/// An import from the liar fails with these words and writes nothing.
+#[track_caller]
+fn must_be_refused(liar: &Liar, words: &str) {
+    let (root, home) = (TempDir::new().unwrap(), Home::new());
+    let source = Side::s3(&liar.endpoint(), "bucket", "");
+    home.job(&source, &Side::local(root.path()), "[transfer]\nretries = 2\n");
+    let said = home.run(&["--no-input", "import", "--restart"]);
+    assert_ne!(said.code, 0, "{}", said.out);
+    assert!(said.err.contains(words), "{}", said.err);
+    assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+}
+
 #[test]
 fn a_page_without_end_is_given_up_after_a_while() {
     static WRITTEN: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
@@ -283,16 +295,7 @@ fn a_page_without_end_is_given_up_after_a_while() {
             WRITTEN.fetch_add(some.len() as u64, Ordering::Relaxed);
         }
     }));
-    let root = TempDir::new().unwrap();
-    let home = Home::new();
-    home.job(
-        &Side::s3(&liar.endpoint(), "bucket", ""),
-        &Side::local(root.path()),
-        "[transfer]\nretries = 2\n",
-    );
-    let said = home.run(&["--no-input", "import", "--restart"]);
-    assert_ne!(said.code, 0, "{}", said.out);
-    assert!(said.err.contains("longer than"), "{}", said.err);
+    must_be_refused(&liar, "longer than");
     let (written, requests) = (WRITTEN.load(Ordering::Relaxed), liar.heard().len() as u64);
     assert!(written < requests * (40 << 20), "{written} bytes in {requests} answers");
 }
@@ -310,16 +313,6 @@ fn a_listing_of_impossible_objects_is_refused() {
              <Size>{size}</Size></Contents></ListBucketResult>"
         );
         let liar = Liar::saying(move |_| reply("200 OK", "", page.as_bytes()));
-        let root = TempDir::new().unwrap();
-        let home = Home::new();
-        home.job(
-            &Side::s3(&liar.endpoint(), "bucket", ""),
-            &Side::local(root.path()),
-            "[transfer]\nretries = 2\n",
-        );
-        let said = home.run(&["--no-input", "import", "--restart"]);
-        assert_ne!(said.code, 0, "{}", said.out);
-        assert!(said.err.contains(words), "{}", said.err);
-        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+        must_be_refused(&liar, words);
     }
 }

@@ -26,7 +26,11 @@ pub(crate) fn write(job: &Path, stem: &str, void: u32) -> Result<(), MasterError
 
 /// Removes them: a retry succeeded. With the last one the directory goes as well.
 pub(crate) fn remove(job: &Path, stem: &str) -> Result<(), MasterError> {
-    files::remove_dir(&job.join("failed_tasks").join(stem))
+    let folders = job.join("failed_tasks");
+    files::remove_dir(&folders.join(stem))?;
+    // While others are there it stays.
+    let _ = std::fs::remove_dir(folders);
+    Ok(())
 }
 
 fn list_line(record: &AuditRecord) -> String {
@@ -64,6 +68,6 @@ mod tests {
         let log = std::fs::read_to_string(folder.join("audit.log")).unwrap();
         assert_eq!(log, "2026-09-21T14:13:20Z\ta%0Ab\tACCESS_DENIED\ttwo lines\n");
         remove(job.path(), "r1-000001").unwrap();
-        assert!(!folder.exists());
+        assert!(!folder.exists() && !job.path().join("failed_tasks").exists());
     }
 }

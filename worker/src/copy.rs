@@ -33,6 +33,9 @@ const MISSING: &str = "missing";
 /// The class of links inside a bucket, whatever its letter case.
 const SYMLINK: &str = "symlink";
 
+/// So many failed objects of a job are in a worker's log.
+const TOLD: u64 = 200;
+
 /// Before an object is tried again because its service was in trouble.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -61,6 +64,8 @@ pub(crate) struct Mover {
     meters: Meters,
     in_flight_objects: AtomicU64,
     in_flight_bytes: AtomicU64,
+    /// Failed objects so far.
+    told: AtomicU64,
 }
 
 /// Time that all objects together waited, in microseconds.
@@ -171,6 +176,7 @@ impl Mover {
             meters,
             in_flight_objects: AtomicU64::new(0),
             in_flight_bytes: AtomicU64::new(0),
+            told: AtomicU64::new(0),
         }
     }
 
@@ -264,8 +270,19 @@ impl Mover {
         if trip.throw_away().await.is_err() {
             return Moved::LeaseLost;
         }
-        tracing::info!(code = code.name(), text, "object failed");
+        self.tell(code, &text);
         Moved::Recorded(record.failed(code, text))
+    }
+
+    /// A failed object is told in the log, too; where very many fail, the record is the place to read.
+    fn tell(&self, code: ObjectErrorCode, text: &str) {
+        match self.told.fetch_add(1, Ordering::Relaxed) {
+            0..TOLD => tracing::info!(code = code.name(), text, "object failed"),
+            TOLD => tracing::info!(
+                "{TOLD} objects failed: from here on the log leaves them out, `brigade report --failed` has them all"
+            ),
+            _ => tracing::debug!(code = code.name(), text, "object failed"),
+        }
     }
 
     /// The ceilings of this job on this worker; change them while it runs.

@@ -1,6 +1,7 @@
 //! The head of a report: what was found, what arrived, which check proved it, and a digest over all records,
 //! so that the file can be archived and checked again.
 
+use proto::text::counted;
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
@@ -140,8 +141,8 @@ pub(crate) fn check(file: impl BufRead) -> Result<Certificate, Failure> {
         return Err(bad("its totals do not add up".into()));
     }
     if head.state == "succeeded" && !head.failed_only && head.found.objects != head.records {
-        let (found, records) = (head.found.objects, head.records);
-        return Err(bad(format!("the scan found {found} objects, and {records} are recorded")));
+        let (found, records) = (counted(head.found.objects, "object"), counted(head.records, "record"));
+        return Err(bad(format!("the scan found {found}, and it holds {records}")));
     }
     Ok(head)
 }

@@ -1,6 +1,8 @@
 //! A job's figures: the contract's JSON document, and the table for people.
 
 use jiff::Timestamp;
+use proto::text::counted;
+pub(crate) use proto::text::grouped as count;
 use proto::v1;
 use serde_json::{Value, json};
 
@@ -103,7 +105,7 @@ pub(crate) fn table(stat: &v1::JobStat) -> String {
     if stat.round > 1 {
         line("round", stat.round.to_string());
     }
-    let found = format!("{} objects, {}", count(stat.scan_objects), size(stat.scan_bytes));
+    let found = format!("{}, {}", counted(stat.scan_objects, "object"), size(stat.scan_bytes));
     line("scan", if stat.scan_done { format!("{found}, complete") } else { format!("{found} so far") });
     line(
         "tasks",
@@ -151,24 +153,10 @@ pub(crate) fn named(causes: &[v1::CauseCount]) -> String {
 pub(crate) fn requests(counts: &[v1::RequestCount]) -> String {
     let side = |side: &str| {
         let of_side = counts.iter().filter(|count| count.side == side && count.count > 0);
-        let shown: Vec<String> =
-            of_side.map(|count| format!("{} {}", count.kind, self::count(count.count))).collect();
+        let shown: Vec<String> = of_side.map(|line| format!("{} {}", line.kind, count(line.count))).collect();
         (!shown.is_empty()).then(|| format!("{side}: {}", shown.join(", ")))
     };
     [side("source"), side("destination")].into_iter().flatten().collect::<Vec<_>>().join("; ")
-}
-
-/// 12,345
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// 1.5 GiB
@@ -243,7 +231,6 @@ mod tests {
 
     #[test]
     fn numbers_for_people() {
-        assert_eq!([count(0), count(999), count(1000), count(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([size(0), size(1023), size(1536), size(3 << 30)], ["0 B", "1023 B", "1.5 KiB", "3.0 GiB"]);
         assert_eq!([duration(5.2), duration(65.0), duration(3900.0)], ["5s", "1m 05s", "1h 05m"]);
     }

@@ -128,6 +128,13 @@ fn answer<T>(answer: Result<tonic::Response<T>, Status>) -> Result<T, Failure> {
 
 /// What the master refused, for people.
 pub(crate) fn failure(status: &Status) -> Failure {
+    // No answer of the master's: the connection broke.
+    if std::error::Error::source(status).is_some() {
+        tracing::debug!(?status, "no answer");
+        return Failure::unreachable(
+            "the service ended before it answered: `brigade stat` says what was done, `brigade start` starts it again",
+        );
+    }
     let exit = match status.code() {
         Code::Unavailable | Code::Unauthenticated | Code::DeadlineExceeded => Exit::Unreachable,
         Code::AlreadyExists | Code::InvalidArgument => Exit::Usage,

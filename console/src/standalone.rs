@@ -26,7 +26,10 @@ pub(crate) struct Standalone {
     service: Service,
     master: Running,
     others: Vec<Running>,
+    /// In `run/` for others to find: not of a dormant master.
+    announced: bool,
     _lock: Lock,
+    _control: Option<Lock>,
 }
 
 #[derive(Debug)]
@@ -52,23 +55,32 @@ impl Running {
 }
 
 impl Standalone {
-    /// Only the master, which moves nothing by itself; `dormant` answers from the state and does not scan either.
-    pub(crate) async fn master_only(
+    /// Only the master, which moves nothing by itself.
+    pub(crate) async fn master_only(home: &Home, conf: &SysConf) -> Result<Standalone, Failure> {
+        let control = lock::control(home).await?;
+        let lock = lock::take_soon(home, Role::Master).await?.ok_or_else(|| held(home))?;
+        let token = roles::make_token(home)?;
+        let mut all = Standalone::begin(home, conf, token, lock, None).await?;
+        all.announced = true;
+        roles::write_address(home, Role::Master, all.address)?;
+        roles::write_pid(home, Role::Import)?;
+        drop(control);
+        Ok(all)
+    }
+
+    /// A master that answers this command alone, from the state: it scans nothing, and nobody else finds it.
+    pub(crate) async fn dormant(home: &Home, control: Lock, lock: Lock) -> Result<Standalone, Failure> {
+        Standalone::begin(home, &SysConf::default(), Token::generate(), lock, Some(control)).await
+    }
+
+    async fn begin(
         home: &Home,
         conf: &SysConf,
-        dormant: bool,
+        token: Token,
+        lock: Lock,
+        control: Option<Lock>,
     ) -> Result<Standalone, Failure> {
-        let Some(lock) = lock::take_soon(home, Role::Master).await? else {
-            let what = match roles::running(home, Role::Import) {
-                Some(pid) => format!("an import (process {pid}) already runs"),
-                None => "a service runs already, which takes jobs with `brigade submit`,".to_owned(),
-            };
-            let home = home.root().display();
-            return Err(Failure::new(format!(
-                "{what} on {home}: look at it with `brigade stat`, end it with `brigade stop`"
-            )));
-        };
-        let token = roles::make_token(home)?;
+        let dormant = control.is_some();
         let (listener, address) = listen().await?;
         let master = spawn("master", {
             let options = master::Options { home: home.clone(), listener, token: token.clone(), dormant };
@@ -77,12 +89,19 @@ impl Standalone {
         });
         let service = Service::at(address, &token)?;
         let home = home.clone();
-        let mut all = Standalone { home, address, token, service, master, others: Vec::new(), _lock: lock };
+        let (others, announced) = (Vec::new(), false);
+        let mut all = Standalone {
+            home,
+            address,
+            token,
+            service,
+            master,
+            others,
+            announced,
+            _lock: lock,
+            _control: control,
+        };
         all.wait_until_ready().await?;
-        roles::write_address(&all.home, Role::Master, address)?;
-        if !dormant {
-            roles::write_pid(&all.home, Role::Import)?;
-        }
         Ok(all)
     }
 
@@ -136,12 +155,28 @@ impl Standalone {
             }
         }
         let ended = self.master.stop().await;
-        for role in [Role::Master, Role::Tracker, Role::Import] {
-            roles::remove(&self.home, role);
+        if self.announced {
+            let _ = std::fs::remove_file(self.home.token());
+            // That the import runs goes last: until then nobody else writes these files.
+            for role in [Role::Master, Role::Tracker, Role::Import] {
+                roles::remove(&self.home, role);
+            }
         }
-        let _ = std::fs::remove_file(self.home.token());
         ended.map_err(Failure::new)
     }
+}
+
+/// Says by name who else is the master of this home.
+pub(crate) fn held(home: &Home) -> Failure {
+    let what = match (roles::running(home, Role::Import), roles::running(home, Role::Master)) {
+        (Some(pid), _) => format!("an import (process {pid}) already runs"),
+        (None, Some(pid)) => {
+            format!("a service (process {pid}) runs already, which takes jobs with `brigade submit`,")
+        }
+        (None, None) => return lock::unseen(home),
+    };
+    let home = home.root().display();
+    Failure::new(format!("{what} on {home}: look at it with `brigade stat`, end it with `brigade stop`"))
 }
 
 fn worker(home: &Home, conf: &SysConf, tracker: SocketAddr, token: &Token) -> Running {

@@ -1,5 +1,6 @@
 //! What an import says at its end.
 
+use proto::text::counted;
 use proto::v1;
 
 use crate::job_stat::{count, duration, named, requests, size};
@@ -12,11 +13,11 @@ pub(crate) fn text(stat: &v1::JobStat, report: Option<&str>) -> String {
             lines.push(format!("  {name:<10} {value}"));
         }
     };
-    line("found", format!("{} objects, {}", count(stat.scan_objects), size(stat.scan_bytes)));
+    line("found", format!("{}, {}", counted(stat.scan_objects, "object"), size(stat.scan_bytes)));
     let done = if stat.r#type == "audit" { "equal" } else { "moved" };
-    line(done, format!("{} objects, {}", count(stat.objects_succeeded), size(stat.bytes_succeeded)));
+    line(done, format!("{}, {}", counted(stat.objects_succeeded, "object"), size(stat.bytes_succeeded)));
     if stat.objects_skipped > 0 {
-        line("skipped", format!("{} objects, {}", count(stat.objects_skipped), size(stat.bytes_skipped)));
+        line("skipped", format!("{}, {}", counted(stat.objects_skipped, "object"), size(stat.bytes_skipped)));
     }
     if stat.listed_special > 0 {
         line(

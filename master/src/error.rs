@@ -64,6 +64,16 @@ pub enum MasterError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// The disk of the state has no room for the copy of it.
+    #[error(
+        "{path}: there is no room beside the state for the copy of it ({} MiB) that is kept while it is opened: make room there, then do it again; nothing was changed", .bytes.div_ceil(1 << 20)
+    )]
+    NoRoom {
+        /// The sled directory.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
     /// The state cannot be written or read.
     #[error(
         "{path}: the state cannot be written or read: {what}. Make room on the disk, or mend it, then go on with `brigade start` (or `brigade import --resume`); nothing that was answered is lost"
@@ -160,7 +170,10 @@ impl From<MasterError> for Status {
             | MasterError::DamagedAudit { .. }
             | MasterError::DamagedManifest { .. }
             | MasterError::Later { .. } => Code::DataLoss,
-            MasterError::File { .. } | MasterError::Store { .. } | MasterError::Serve(_) => Code::Internal,
+            MasterError::File { .. }
+            | MasterError::NoRoom { .. }
+            | MasterError::Store { .. }
+            | MasterError::Serve(_) => Code::Internal,
             MasterError::InUse { .. } | MasterError::Stopping => Code::Unavailable,
         };
         Status::new(code, error.to_string())

@@ -186,7 +186,7 @@ impl Master {
         let mut book = self.book();
         let job = book.job(name)?;
         let state = job.record.state();
-        if active(state) && !force {
+        if active(state) && !force && !self.dormant {
             let why = format!("pause it first (`brigade pause {name}`), or force it");
             return Err(MasterError::WrongState { job: name.into(), state, why });
         }

@@ -81,7 +81,9 @@ async fn serve(
     let stop = shutdown.child_token();
     let (sys, token_of_scans) = (conf.clone(), stop.clone());
     let opened = tokio::task::spawn_blocking(move || Master::open(&sys, home, opener, token_of_scans)).await;
-    let master = Arc::new(opened.map_err(|error| MasterError::Serve(format!("a bug: {error}")))??);
+    let mut master = opened.map_err(|error| MasterError::Serve(format!("a bug: {error}")))??;
+    master.dormant = dormant;
+    let master = Arc::new(master);
     let jobs = JobsServer::new(JobsService::new(master.clone(), false))
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE);

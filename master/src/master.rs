@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use conf::{Home, JobConf, SysConf};
+use proto::text::counted;
 use proto::{JobName, JobState};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,8 @@ pub(crate) struct Master {
     pub(crate) hungry: AtomicUsize,
     /// One `clean` at a time.
     pub(crate) cleaning: tokio::sync::Mutex<()>,
+    /// Only answers from the state: nobody works on its jobs.
+    pub(crate) dormant: bool,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -65,6 +68,7 @@ impl Master {
                 idle_scan: Notify::new(),
                 hungry: AtomicUsize::new(0),
                 cleaning: tokio::sync::Mutex::new(()),
+                dormant: false,
                 shutdown,
             };
             master.recover()?;
@@ -212,7 +216,8 @@ pub(crate) fn advance(record: &mut JobRecord, round: &RoundRecord) -> Result<(),
     if recorded != record.objects {
         go(record, JobState::Paused)?;
         record.reason = format!(
-            "{recorded} objects are recorded and {} were listed: this is a bug in Brigade; the job is kept as it is",
+            "{} recorded and {} listed: this is a bug in Brigade; the job is kept as it is",
+            counted(recorded, "object"),
             record.objects
         );
         tracing::error!(job = record.name, reason = record.reason, "paused");
@@ -226,6 +231,6 @@ pub(crate) fn advance(record: &mut JobRecord, round: &RoundRecord) -> Result<(),
     }
     let (tasks, objects) = (record.failed, record.totals().failed);
     go(record, JobState::Failed)?;
-    record.reason = format!("{objects} objects in {tasks} tasks failed");
+    record.reason = format!("{} in {} failed", counted(objects, "object"), counted(tasks, "task"));
     Ok(())
 }

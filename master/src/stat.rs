@@ -10,13 +10,17 @@ use tokio::time::Instant;
 
 use crate::book::{Book, Job};
 use crate::error::MasterError;
-use crate::master::Master;
+use crate::master::{Master, active};
 use crate::store::tally::{Tally, causes};
 
 /// Rates are those of the last so long.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Without a pulse for so long, what workers said last is old.
 const STALE: Duration = Duration::from_secs(5);
+
+/// How a job stands that was under way when its processes ended, in whatever way, and that nobody works on now.
+const INTERRUPTED: &str =
+    "interrupted: nothing runs on this home; go on with `brigade import --resume`, or with `brigade start`";
 
 /// What the slots of all workers waited for, and how it is called.
 const WAITS: [&str; 5] = ["source", "destination", "limit", "throttling", "memory"];
@@ -230,11 +234,15 @@ impl Master {
         requests.add_meter("source", &job.scan.source);
         requests.add_meter("destination", &job.scan.destination);
         let (scan_objects, scan_bytes) = scanned(job);
+        let (state, reason) = match record.state() {
+            state if self.dormant && active(state) => (JobState::Paused.name(), INTERRUPTED),
+            state => (state.name(), record.reason.as_str()),
+        };
         let mut stat = JobStat {
             job: record.name.clone(),
             r#type: record.kind.clone(),
-            state: record.state.clone(),
-            reason: record.reason.clone(),
+            state: state.to_owned(),
+            reason: reason.to_owned(),
             round: record.round,
             scan_done: job.round.done,
             scan_objects,

@@ -13,9 +13,36 @@ pub fn one_line(text: &str) -> String {
     text.chars().map(|c| if is_hostile(c) { ' ' } else { c }).collect()
 }
 
+/// `1 object`, `12,345 objects`.
+pub fn counted(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", grouped(number))
+}
+
+/// 12,345
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        let said = [0, 1, 2, 999, 1000, 1_234_567].map(|number| counted(number, "object"));
+        let wanted =
+            ["0 objects", "1 object", "2 objects", "999 objects", "1,000 objects", "1,234,567 objects"];
+        assert_eq!(said, wanted);
+    }
 
     #[test]
     fn nothing_commands_a_terminal_or_turns_a_line_around() {

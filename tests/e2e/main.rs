@@ -5,10 +5,12 @@
 mod arrows;
 mod bad_input;
 mod breakpoints;
+mod consoles;
 mod crash;
 mod damage;
 mod directions;
 mod disks;
+mod failures;
 mod fault_scenarios;
 mod fault_table;
 mod faults;

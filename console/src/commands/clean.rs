@@ -1,6 +1,7 @@
 //! `brigade clean [JOB]`: asks first; `--no-input` counts as yes.
 
 use conf::Home;
+use proto::text::counted;
 use serde_json::json;
 
 use crate::cli::Cli;
@@ -21,7 +22,8 @@ pub(crate) async fn run(cli: &Cli, job: &str, force: bool, home: &Home, output: 
     let reply = answering.service().clean(job, force).await;
     answering.leave().await;
     let reply = reply?;
-    output.text(&format!("forgot {job}; {} unfinished uploads aborted", reply.uploads_aborted));
+    let uploads = counted(reply.uploads_aborted, "unfinished upload");
+    output.text(&format!("forgot {job}; {uploads} aborted"));
     for problem in &reply.problems {
         output.note(&format!("warning: {problem}"));
     }

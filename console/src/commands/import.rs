@@ -1,6 +1,7 @@
 //! `brigade import`: the one-click import. Everything in one process, until the job's end.
 
 use conf::{Home, JobConf, SysConf};
+use proto::text::counted;
 use proto::v1;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,7 +33,7 @@ pub(crate) async fn run(cli: &Cli, args: &Import, home: &Home, output: &Output) 
     let job = check::job_conf(&file, output)?;
     let job = check::first_look(&job).await?;
     commands::log(cli, home, conf::home::Role::Import, &conf.log_level)?;
-    let mut roles = Standalone::master_only(home, &conf, false).await?;
+    let mut roles = Standalone::master_only(home, &conf).await?;
     let import = One { cli, args, home, job: &job, output };
     let ended = tokio::select! {
         ended = Box::pin(import.carry_out(&conf, &mut roles)) => ended,
@@ -119,8 +120,8 @@ impl One<'_> {
             } else {
                 may_retry && self.args.retry.is_none() && !self.cli.no_input && {
                     self.output.text(&summary::text(&stat, None));
-                    let count = job_stat::count(stat.objects_failed);
-                    self.output.agrees(&format!("{count} objects failed. Retry them?")).await
+                    let failed = counted(stat.objects_failed, "object");
+                    self.output.agrees(&format!("{failed} failed. Retry?")).await
                 }
             };
             if !again {
@@ -247,6 +248,12 @@ async fn until_it_rests(service: &Service, job: &str, output: &Output) -> Result
 }
 
 async fn finish(service: &Service, home: &Home, stat: &v1::JobStat, output: &Output) -> Outcome {
+    if stat.state == "cancelled" {
+        return Err(Failure::new(format!(
+            "the job {0} was cleaned by another command: what was moved stays; `brigade import` begins it anew",
+            stat.job
+        )));
+    }
     let report = match report::into_folder(service, home, &stat.job).await {
         Ok(path) => Some(path),
         Err(failure) => {

@@ -5,6 +5,7 @@ use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use conf::Home;
+use proto::text::counted;
 use proto::v1::report_chunk::Part;
 
 use crate::certificate::{self, Certificate, Summing};
@@ -159,14 +160,14 @@ fn prove(path: &Path, output: &Output) -> Outcome {
 fn line(head: &Certificate, path: &str) -> String {
     let to = if path.is_empty() { String::new() } else { format!(", written to {path}") };
     format!(
-        "{}: found {} objects ({}); {} succeeded, {} skipped, {} failed; {} records{to}, sha256 {}",
+        "{}: found {} ({}); {} succeeded, {} skipped, {} failed; {}{to}, sha256 {}",
         head.job,
-        count(head.found.objects),
+        counted(head.found.objects, "object"),
         size(head.found.bytes),
         count(head.succeeded.objects),
         count(head.skipped.objects),
         count(head.failed.objects),
-        count(head.records),
+        counted(head.records, "record"),
         head.sha256,
     )
 }

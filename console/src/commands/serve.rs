@@ -82,8 +82,9 @@ async fn listen(home: &Home, role: Role, configured: SocketAddr) -> Result<TcpLi
     let in_use = |error: std::io::Error| {
         let key = if role == Role::Master { "master_address" } else { "tracker_address" };
         Failure::new(format!(
-            "the {} cannot listen on {configured}: {error}. Choose another {key} in conf/sys.toml, or end what uses the port",
-            place.name()
+            "the {} cannot listen on {configured}: {error}. Choose another {key} in conf/sys.toml, or end what uses the port (`ss -ltnp 'sport = :{}'` says who)",
+            place.name(),
+            configured.port()
         ))
     };
     let listener = bound.map_err(in_use)?;

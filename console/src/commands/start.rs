@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(cli: &Cli, home: &Home, output: &Output) -> Outcome {
     check::sys_conf(home, output)?;
+    let _control = lock::control(home).await?;
     let running = |role: Role| roles::running(home, role.home_role());
     let all = [Role::Master, Role::Tracker, Role::Worker];
     if let Some(pid) = roles::running(home, conf::home::Role::Import) {
@@ -28,7 +29,7 @@ pub(crate) async fn run(cli: &Cli, home: &Home, output: &Output) -> Outcome {
     for role in all {
         until_gone(home, role).await;
     }
-    lock::make_private(&home.run())?;
+    lock::nobody_unseen(home).await?;
     // Running roles have the token that is there; without any of them a fresh one is safer.
     if all.iter().all(|role| running(*role).is_none()) || roles::read_token(home).is_none() {
         roles::make_token(home)?;

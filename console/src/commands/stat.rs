@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use conf::Home;
+use proto::text::counted;
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -49,10 +50,10 @@ async fn all(home: &Home, output: &Output) -> Outcome {
     for worker in &reply.workers {
         let memory = job_stat::size(worker.memory_bytes);
         output.text(&format!(
-            "worker {} ({}): {} tasks, {memory}, {:.0} % of a core",
+            "worker {} ({}): {}, {memory}, {:.0} % of a core",
             worker.host,
             worker.version,
-            worker.leases,
+            counted(worker.leases.into(), "task"),
             worker.cpu_share * 100.0
         ));
     }

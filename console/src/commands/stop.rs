@@ -11,10 +11,12 @@ use tokio::time::sleep;
 
 use crate::exit::{Exit, Outcome};
 use crate::output::Output;
-use crate::roles;
+use crate::{lock, roles};
 
 /// The worker first, so that what it settles still reaches the master.
 pub(crate) async fn run(home: &Home, grace: u64, output: &Output) -> Outcome {
+    let _control = lock::control(home).await?;
+    lock::nobody_unseen(home).await?;
     let mut stopped = Vec::new();
     let mut killed = Vec::new();
     for role in [Role::Import, Role::Worker, Role::Tracker, Role::Master] {

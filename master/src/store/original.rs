@@ -2,6 +2,7 @@
 //! gone. So a copy is kept until the state is known to be sound, and put back when it is not.
 
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ impl Original {
         if let Err(error) = copy(state, &growing) {
             // On a full disk half a copy is in the way of whoever makes room.
             let _ = files::remove_dir(&growing);
-            return Err(error);
+            return Err(no_room(error, state));
         }
         std::fs::rename(&growing, &original.copy).map_err(MasterError::file("rename to", &original.copy))?;
         state.parent().map_or(Ok(()), files::sync_dir)?;
@@ -107,6 +108,29 @@ fn copy(from: &Path, to: &Path) -> Result<(), MasterError> {
         written.map_err(MasterError::file("sync", &target))?;
     }
     files::sync_dir(to)
+}
+
+/// Says what the room was wanted for.
+fn no_room(error: MasterError, state: &Path) -> MasterError {
+    match error {
+        MasterError::File { error, .. }
+            if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
+        {
+            MasterError::NoRoom { path: state.to_path_buf(), bytes: size(state) }
+        }
+        error => error,
+    }
+}
+
+fn size(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => size(&entry.path()),
+            Ok(meta) => meta.len(),
+            Err(_) => 0,
+        })
+        .sum()
 }
 
 fn beside(state: &Path, word: &str) -> PathBuf {

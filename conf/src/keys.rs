@@ -202,7 +202,7 @@ const TRANSFER: &[Key] = &[
         "skip_existing",
         Form::Switch,
         "false",
-        "Leave what the destination already has: same size and not older than the source.",
+        "Leave what the destination already has: same size and not older than the source; a file of the same time.",
     ),
     key(
         "verify",

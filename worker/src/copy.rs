@@ -409,6 +409,15 @@ impl Mover {
         Ok(done)
     }
 
+    fn is_tree(&self) -> bool {
+        self.job.destination.kind == EndpointType::Local
+    }
+
+    /// What stands at this job's destination.
+    pub(crate) fn standing_as(&self, standing: Standing) -> Standing {
+        if self.is_tree() { standing.file() } else { standing }
+    }
+
     /// With `skip_existing`: what the destination has is left alone.
     async fn already_there(&self, trip: &Trip<'_>) -> Result<Option<Done>, Failure> {
         // What failed before is not left alone for its size and time: its own wrong write may be what stands there.
@@ -418,16 +427,15 @@ impl Mover {
         let choice = match &trip.entry.existing {
             Existing::Absent => return Ok(None),
             Existing::Present { size, modified_ms, etag } => {
-                let standing =
-                    Standing { size: *size, modified_ms: *modified_ms, etag: etag.clone(), stored_ms: None };
-                // A file has its source's time itself.
-                choose(trip.entry, &standing, self.job.destination.kind == EndpointType::Local)
+                let (size, modified_ms) = (*size, *modified_ms);
+                let listed = Standing { size, modified_ms, etag: etag.clone(), stored_ms: None };
+                choose(trip.entry, &self.standing_as(listed), self.is_tree())
             }
             Existing::Unknown => Choice::Ask,
         };
         let choice = match choice {
             Choice::Ask => match trip.head_destination().await {
-                Ok(meta) => choose(trip.entry, &Standing::from(&meta), true),
+                Ok(meta) => choose(trip.entry, &self.standing_as(Standing::from(&meta)), true),
                 // Where there is no right to list, an object that is absent is refused: write it.
                 Err(Failure::Storage { error, .. })
                     if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AccessDenied) =>

@@ -220,7 +220,10 @@ impl Trip<'_> {
         match ours.compare(&meta.checksums, meta.etag.as_deref()) {
             Verdict::Same(proof, value) if same => Ok(done(proof, value, false)),
             Verdict::Unknown
-                if matches!(choose(self.entry, &Standing::from(&meta), true), Choice::Leave(_)) =>
+                if matches!(
+                    choose(self.entry, &self.mover.standing_as(Standing::from(&meta)), true),
+                    Choice::Leave(_)
+                ) =>
             {
                 Ok(done(Proof::Existing, String::new(), true))
             }

@@ -2,7 +2,8 @@
 //!
 //! The rule: same size, and the destination's object is not older than the source's, or was written from a
 //! source of the same time (its `mtime` metadata). Two ETags that are both plain MD5 and differ overrule it;
-//! where the source has no time, only two equal ones allow to skip.
+//! where the source has no time, only two equal ones allow to skip. A file has its source's time itself: another
+//! time is another version, a newer one as well, for an older file may have taken the place of what was copied.
 //!
 //! A source that is changed while it is moved is older than the copy of what it was before. So where nothing but
 //! the times speaks for the copy, and it was written soon after the source's time, the `mtime` that was stored
@@ -108,6 +109,13 @@ fn mtime_ms(text: &str) -> Option<i64> {
     (seconds.is_finite() && seconds.abs() < 1e12).then_some((seconds * 1000.0).round() as i64)
 }
 
+impl Standing {
+    /// Of a local destination.
+    pub(crate) fn file(self) -> Self {
+        Standing { stored_ms: self.modified_ms, ..self }
+    }
+}
+
 impl From<&ObjectMeta> for Standing {
     fn from(meta: &ObjectMeta) -> Self {
         let stored = meta.headers.user.iter().find(|(name, _)| name == MTIME);
@@ -174,6 +182,17 @@ mod tests {
         let old = Standing { stored_ms: Some(5_000), ..standing(Some(1_000), None) };
         assert!(may_skip(&entry(Some(5_900), None), &old).is_some(), "whole seconds");
         assert!(may_skip(&entry(Some(6_000), None), &old).is_none());
+    }
+
+    #[test]
+    fn a_file_has_to_have_the_time_of_its_source() {
+        let source = entry(Some(5_900), None);
+        let file = |ms| standing(Some(ms), Some("c0ffee-1")).file();
+        assert!(matches!(choose(&source, &file(5_900), true), Choice::Leave(_)));
+        assert!(matches!(choose(&source, &file(5_000), true), Choice::Leave(_)), "whole seconds");
+        for other in [4_900, 5_901, 9_000_000] {
+            assert_eq!(choose(&source, &file(other), true), Choice::Move, "{other}");
+        }
     }
 
     #[test]

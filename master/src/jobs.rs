@@ -117,7 +117,8 @@ impl Master {
         Ok(RetryReply { tasks, objects, stat: None })
     }
 
-    fn failed_tasks(&self, job: &Job) -> Result<Vec<(TaskId, TaskRecord)>, MasterError> {
+    /// Tasks in which something failed.
+    pub(crate) fn failed_tasks(&self, job: &Job) -> Result<Vec<(TaskId, TaskRecord)>, MasterError> {
         let mut failed = Vec::new();
         for found in self.store.scan::<TaskRecord>(&keys::tasks(job.name.as_str())) {
             let (key, task) = found?;

@@ -1,5 +1,6 @@
 //! Keeps what a scan finds: manifests on disk first, then tasks and the scan's position in one durable step.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,8 +8,8 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use proto::breakpoint::{self, breakpoint};
-use proto::manifest::Entry;
-use proto::{JobName, JobState, TaskId};
+use proto::manifest::{Entry, Existing};
+use proto::{JobName, JobState, ObjectKey, TaskId};
 
 use crate::error::MasterError;
 use crate::manifests::Manifests;
@@ -25,9 +26,16 @@ pub(crate) struct Keeper {
     /// Of the job when the scan began: another job of that name is none of its business.
     pub(crate) life: u64,
     pub(crate) round: u32,
+    /// What stands at the destination under these keys is not what it looks like.
+    pub(crate) spoiled: Arc<BTreeSet<ObjectKey>>,
 }
 
 impl Keeper {
+    /// The same keeper with knowledge of wrong writes.
+    pub(crate) fn knowing(&self, spoiled: BTreeSet<ObjectKey>) -> Self {
+        Keeper { spoiled: Arc::new(spoiled), ..self.clone() }
+    }
+
     /// The round's scan as it was kept last.
     pub(crate) fn state(&self) -> Result<ScanState, MasterError> {
         let book = self.master.book();
@@ -131,7 +139,11 @@ fn round_after(before: &RoundRecord, state: &ScanState) -> RoundRecord {
 
 #[async_trait]
 impl Ledger for Keeper {
-    async fn commit(&self, commit: Commit) -> Result<(), LedgerError> {
+    async fn commit(&self, mut commit: Commit) -> Result<(), LedgerError> {
+        let entries = commit.tasks.iter_mut().flat_map(|task| &mut task.entries);
+        for entry in entries.filter(|entry| self.spoiled.contains(&entry.key)) {
+            entry.existing = Existing::Absent;
+        }
         let keeper = self.clone();
         self.master.blocking(move |_| keeper.keep(&commit)).await.map_err(ledger_error)
     }

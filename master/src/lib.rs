@@ -19,6 +19,7 @@ mod rounds;
 pub(crate) mod scan;
 mod service;
 mod split;
+mod spoiled;
 mod stat;
 mod store;
 mod tasks_service;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use conf::JobConf;
 use conf::job::JobKind;
-use proto::{JobName, JobState};
+use proto::{JobName, JobState, breakpoint};
 use storage::open::Context;
 use storage::retry::{self, Decision, Policy};
 use storage::{ErrorKind, Meter, Source};
@@ -72,11 +72,16 @@ async fn due(master: &Arc<Master>, scans: &mut JoinSet<()>) -> Duration {
                         job: job.name.clone(),
                         life: job.record.life,
                         round: job.record.round,
+                        spoiled: Arc::default(),
                     };
                     scans.spawn(scan_job(keeper, job.scan.progress.clone(), token));
                 }
                 JobState::Waiting if !job.tidying => {
-                    match until_round(job.round.started_ms, job.record.interval_ms, now) {
+                    let interval_ms = match breakpoint::round_at_once(job.record.round + 1) {
+                        true => 0,
+                        false => job.record.interval_ms,
+                    };
+                    match until_round(job.round.started_ms, interval_ms, now) {
                         Some(left) => next = next.min(left),
                         None => rounds.push(name.clone()),
                     }
@@ -199,7 +204,9 @@ async fn scan_once(
     let source = open(keeper, &conf, true)?;
     let existing = existing(keeper, &conf).await?;
     let state = keeper.state().map_err(internal)?;
-    let ledger = Arc::new(keeper.clone());
+    let name = keeper.job.to_string();
+    let spoiled = keeper.master.blocking(move |master| master.spoiled(&name, round)).await;
+    let ledger = Arc::new(keeper.knowing(spoiled.map_err(internal)?));
     let ended =
         crate::scan::run(&conf, source, existing, state, ledger, progress.clone(), token.clone()).await?;
     let ScanEnd::Complete(mut state) = ended else { return Ok(()) };

@@ -108,7 +108,13 @@ impl Bench {
         let book = self.master().book();
         let record = &book.job(name).unwrap().record;
         let (life, round) = (record.life, record.round);
-        Keeper { master: self.master().clone(), job: name.parse().unwrap(), life, round }
+        Keeper {
+            master: self.master().clone(),
+            job: name.parse().unwrap(),
+            life,
+            round,
+            spoiled: Arc::default(),
+        }
     }
 
     pub(crate) fn fetch(&self, most: u32) -> Vec<Grant> {

@@ -1,5 +1,6 @@
 //! Named places where a test lets the process die, as `kill -9` would: `BRIGADE_BREAKPOINT=name`, or `name#3`
-//! for the third time that it comes there. They exist only with the feature `fake`.
+//! for the third time that it comes there. And time that a test does not wait for: rounds up to `BRIGADE_ROUNDS=2` are
+//! due at once. Both exist only with the feature `fake`.
 
 /// Manifests are on disk, their tasks are not.
 pub const MANIFEST_WRITTEN: &str = "between manifest and commit";
@@ -59,6 +60,19 @@ pub fn armed(place: &str) -> bool {
 /// Is the process to die here now? Not in a program that is shipped.
 #[cfg(not(feature = "fake"))]
 pub fn armed(_place: &str) -> bool {
+    false
+}
+
+/// Is this round of an incremental job due at once?
+#[cfg(feature = "fake")]
+pub fn round_at_once(round: u32) -> bool {
+    let upto = std::env::var("BRIGADE_ROUNDS").ok().and_then(|upto| upto.parse::<u32>().ok());
+    upto.is_some_and(|upto| round <= upto)
+}
+
+/// Is this round of an incremental job due at once? Not in a program that is shipped.
+#[cfg(not(feature = "fake"))]
+pub fn round_at_once(_round: u32) -> bool {
     false
 }
 

@@ -125,6 +125,11 @@ impl Server {
         self.state.uploads(bucket)
     }
 
+    /// Begins a multipart upload without a request; gives its id.
+    pub fn begin_upload(&self, bucket: &str, key: &[u8]) -> String {
+        self.state.begin_upload(bucket, key)
+    }
+
     /// Every request since the start or the last [`Server::forget_requests`], in order of arrival.
     pub fn requests(&self) -> Vec<Logged> {
         self.state.requests()

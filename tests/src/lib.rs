@@ -12,3 +12,4 @@ pub mod random;
 pub mod servers;
 pub mod stage;
 pub mod world;
+pub mod writers;

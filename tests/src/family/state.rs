@@ -214,6 +214,20 @@ impl State {
         bucket.uploads.iter().map(|(id, upload)| (upload.key.clone(), id.clone())).collect()
     }
 
+    pub(crate) fn begin_upload(&self, bucket: &str, key: &[u8]) -> String {
+        let id = hex::encode_upper(Md5::digest(self.next_request_id()));
+        let upload = Upload {
+            key: key.to_vec(),
+            headers: Vec::new(),
+            class: "Standard".to_owned(),
+            parts: BTreeMap::new(),
+            checksum: None,
+            begun: Timestamp::now(),
+        };
+        self.buckets().entry(bucket.to_owned()).or_default().uploads.insert(id.clone(), upload);
+        id
+    }
+
     /// Logs the request and takes the fault that fits it.
     pub(crate) fn log(&self, target: &Target, headers: &HeaderMap) -> Option<Action> {
         let query: Vec<String> = target.query.iter().map(|(name, value)| format!("{name}={value}")).collect();

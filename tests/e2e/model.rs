@@ -1,0 +1,447 @@
+//! Foreign writers against a reference model. A seed chooses two ends, a job, and what others do to both ends
+//! between its rounds and in their middle; the history of what lived when (`tests::writers`) says what may be
+//! recorded and what may stand at the destination. When the writers stop, one more run makes the ends equal.
+//!
+//! The writers come before a request of a bucket is answered, or before its answer is sent; between two trees they
+//! run beside the import. A seed that fails is printed:
+//!
+//!     BRIGADE_SEEDS=17..18 cargo test -p tests --test e2e --all-features -- model
+//!
+//! `BRIGADE_SEEDS=1000..2000` is a longer run; `BRIGADE_SIDE_BY_SIDE=1` changes how many run at a time.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, checksum};
+use proto::Proof;
+use proto::breakpoint as places;
+use proto::v1::{AuditRecord, Outcome};
+use serde_json::Value;
+use tests::crash::{End, Objects, files, temporaries};
+use tests::family::{Action, Change, Dialect, Fault};
+use tests::home::Home;
+use tests::random::{Random, seeds};
+use tests::writers::{History, Moment, Writers};
+
+const JOB: &str = "local_test";
+const START: [&str; 5] = ["--output", "json", "--no-input", "import", "--restart"];
+const RESUME: [&str; 5] = ["--output", "json", "--no-input", "import", "--resume"];
+const RETRY: [&str; 7] = ["--output", "json", "--no-input", "import", "--resume", "--retry", "1"];
+
+/// Where a job dies, and how often it may come there first.
+const DEATHS: [(&str, u64); 8] = [
+    (places::RECORDED, 4),
+    (places::NOT_SETTLED, 3),
+    (places::MANIFEST_WRITTEN, 3),
+    (places::COMMITTED, 3),
+    (places::HANDED_OUT, 3),
+    (places::PART_UPLOADED, 3),
+    (places::COMPLETED, 1),
+    (places::BEGUN, 1),
+];
+
+/// One job at a time between two ends that others write to.
+struct Scenario {
+    random: Random,
+    home: Home,
+    writers: Arc<Writers>,
+    skips: bool,
+    /// Since when the job could see the source.
+    begun: Moment,
+    /// What stood at the destination then.
+    before: Objects,
+    /// Records that were looked at, by audit file.
+    seen: BTreeMap<PathBuf, usize>,
+    /// It died in its middle.
+    died: bool,
+}
+
+/// What a command is to meet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Weather {
+    Calm,
+    Busy,
+}
+
+impl Scenario {
+    fn new(seed: u64) -> Scenario {
+        let mut random = Random::new(seed.wrapping_mul(0x5851_F42D));
+        let end = |kind| match kind {
+            0 | 1 => End::tree(),
+            2 => End::server(Dialect::S3),
+            _ => End::server(Dialect::Oss),
+        };
+        let (from, to) = (end(random.below(4)), end(random.below(4)));
+        let count = 5 + random.below(40);
+        let skips = random.below(2) == 0;
+        let mut writers = Writers::new(from, to, random.number(), count);
+        // A foreign copy of the right size that is newer is left alone: that is what the setting says.
+        writers.same_size = !skips;
+        writers.large = random.below(4) == 0;
+        if writers.large {
+            writers.create_large();
+        }
+        let home = Home::new();
+        home.write("conf/local_job.toml", &job(&mut random, &writers, skips));
+        let threads = 1 + random.below(6);
+        let addresses =
+            "master_address = \"127.0.0.1:0\"\ntracker_address = \"127.0.0.1:0\"\nlease = \"3s\"\n";
+        home.write("conf/sys.toml", &format!("{addresses}[worker]\ntask_threads = {threads}\n"));
+        let (writers, before, seen) = (Arc::new(writers), Objects::new(), BTreeMap::new());
+        Scenario { random, home, writers, skips, begun: 0, before, seen, died: false }
+    }
+
+    fn run(&mut self) {
+        for _ in 0..1 + self.random.below(2) {
+            self.round(Weather::Busy);
+            for _ in 0..self.random.below(8) {
+                self.writers.at_source();
+            }
+            for _ in 0..self.random.below(3) {
+                self.writers.at_destination();
+            }
+        }
+        self.round(Weather::Calm);
+        self.must_be_equal();
+    }
+
+    /// A job anew, and perhaps a retry of what failed in it.
+    fn round(&mut self, weather: Weather) {
+        self.begun = self.writers.history().now();
+        self.before = self.writers.destination.objects();
+        self.seen.clear();
+        self.died = false;
+        let document = if weather == Weather::Busy && self.random.below(4) == 0 {
+            self.dies();
+            self.command(&RESUME, weather)
+        } else {
+            self.command(&START, weather)
+        };
+        let failed = self.check(&document, self.begun);
+        if weather == Weather::Busy && failed > 0 && self.random.below(2) == 0 {
+            let since = self.writers.history().now();
+            let document = self.command(&RETRY, weather);
+            self.check(&document, since);
+        }
+    }
+
+    /// Starts the job, which dies at some place if it comes there.
+    fn dies(&mut self) {
+        let (place, most) = DEATHS[self.random.below(DEATHS.len() as u64) as usize];
+        let nth = 1 + self.random.below(most);
+        let place = format!("{place}#{nth}");
+        self.tell(&format!("starts, and dies at {place}"));
+        self.plan();
+        let beside = Beside::start(&self.writers);
+        let output = self.home.command(&START).env("BRIGADE_BREAKPOINT", &place).output().unwrap();
+        drop(beside);
+        self.heal();
+        self.died = true;
+        assert!(output.status.code().is_none_or(|code| code == 0 || code == 3), "{output:?}");
+    }
+
+    /// Runs it to its end and gives what it says.
+    fn command(&mut self, args: &[&str], weather: Weather) -> Value {
+        self.tell(&args[3..].join(" "));
+        let mut beside = None;
+        if weather == Weather::Busy {
+            self.plan();
+            beside = Some(Beside::start(&self.writers));
+        }
+        let said = self.home.run(args);
+        drop(beside);
+        self.heal();
+        let document: Value = serde_json::from_str(&said.out)
+            .unwrap_or_else(|error| panic!("{error}: {} {}", said.out, said.err));
+        let expected = if document["objects"]["failed"] == 0 { (0, "succeeded") } else { (3, "failed") };
+        assert_eq!(
+            (said.code, document["state"].as_str().unwrap_or_default()),
+            expected,
+            "{document} {}",
+            said.err
+        );
+        document
+    }
+
+    fn tell(&self, what: &str) {
+        let history = &mut self.writers.history();
+        let line = format!("{} --- {what}", history.now());
+        history.told.push(line);
+    }
+
+    /// Others come in the middle: at some requests of either end.
+    fn plan(&mut self) {
+        for end in [true, false] {
+            let mut skip = 0;
+            for _ in 0..self.random.below(9) {
+                skip += self.random.below(12) as u32;
+                let (times, answered) = (1 + self.random.below(2), self.random.below(3) == 0);
+                let of_source = self.random.below(4) > 0;
+                let writers = Arc::downgrade(&self.writers);
+                let change = Change::new(move || {
+                    let Some(writers) = writers.upgrade() else { return };
+                    (0..times)
+                        .for_each(|_| if of_source { writers.at_source() } else { writers.at_destination() });
+                });
+                let action = if answered { Action::AnswerThen(change) } else { Action::Then(change) };
+                if let End::Server(server) =
+                    if end { &self.writers.source } else { &self.writers.destination }
+                {
+                    server.plan(Fault { method: "", contains: String::new(), skip, times: 1, action });
+                }
+            }
+        }
+    }
+
+    fn heal(&self) {
+        for end in [&self.writers.source, &self.writers.destination] {
+            if let End::Server(server) = end {
+                server.heal();
+            }
+        }
+    }
+
+    /// What was recorded since a moment, and what stands at the destination, may be so. Gives how many objects
+    /// failed.
+    fn check(&mut self, document: &Value, since: Moment) -> usize {
+        let last = self.records(since);
+        let count = |outcome| last.values().filter(|record| record.outcome() == outcome).count();
+        let counts = [Outcome::Succeeded, Outcome::Skipped, Outcome::Failed].map(count);
+        let said =
+            ["succeeded", "skipped", "failed"].map(|name| document["objects"][name].as_u64().unwrap_or(0));
+        assert_eq!(said, counts.map(|count| count as u64), "{document}");
+        assert!(self.skips || counts[1] == 0);
+        let history = self.writers.history();
+        for key in history.keys().filter(|key| history.stayed(key, self.begun)) {
+            let record =
+                last.get(key).unwrap_or_else(|| panic!("{key} was there all the time and is not recorded"));
+            let still = history.is_still(key, self.begun) && !may_be_blocked(&self.writers, &history, key);
+            assert!(!still || record.outcome() != Outcome::Failed, "{key} was not touched: {record:?}");
+        }
+        let there = self.writers.destination.objects();
+        for key in
+            there.keys().chain(self.before.keys()).chain(history.keys()).filter(|key| !key.ends_with('/'))
+        {
+            self.may_stand(&history, key, there.get(key), last.get(key));
+        }
+        drop(history);
+        self.nothing_is_left();
+        counts[2]
+    }
+
+    /// Every record on disk; the last one of each object counts. The new ones are looked at.
+    fn records(&mut self, since: Moment) -> BTreeMap<String, AuditRecord> {
+        let audit = files(&self.home.path().join("master/jobs").join(JOB).join("audit"));
+        let mut last = BTreeMap::<String, (PathBuf, AuditRecord)>::new();
+        let history = self.writers.history();
+        for path in audit {
+            let decoded = proto::audit::decode(&std::fs::read(&path).unwrap()).unwrap();
+            let seen = self.seen.insert(path.clone(), decoded.records.len()).unwrap_or(0);
+            for (number, record) in decoded.records.into_iter().enumerate() {
+                let key = String::from_utf8(record.key.clone()).unwrap();
+                if number >= seen {
+                    self.may_be_recorded(&history, &key, &record, since);
+                }
+                let shown = format!("{number} of {seen} seen in {path:?}: {record:?}");
+                let earlier = last.insert(key, (path.clone(), record));
+                // A failure is tried again by a retry, and by the next holder of a task that was lost.
+                let may = number < seen || seen > 0 || self.died;
+                let again = earlier
+                    .iter()
+                    .all(|(of, record)| may && *of == path && record.outcome() == Outcome::Failed);
+                assert!(again, "recorded twice: {earlier:?}, and {shown}");
+            }
+        }
+        last.into_iter().map(|(key, (_, record))| (key, record)).collect()
+    }
+
+    fn may_be_recorded(&self, history: &History, key: &str, record: &AuditRecord, since: Moment) {
+        if key.ends_with('/') {
+            return;
+        }
+        let lived = history.since(key, since);
+        match (record.outcome(), record.code.as_str()) {
+            (Outcome::Succeeded, "") => {
+                let one = lived.iter().any(|life| is_of(record, &life.data));
+                assert!(one, "not a version that lived: {record:?}");
+            }
+            (Outcome::Skipped, "") => {
+                let mut there: Vec<&Bytes> = self.before.get(key).into_iter().collect();
+                there.extend(
+                    history.touched(key, self.begun).into_iter().filter_map(|touched| touched.data.as_ref()),
+                );
+                if self.died {
+                    there.extend(lived.iter().map(|life| &life.data));
+                }
+                let same = lived.iter().any(|life| there.contains(&&life.data));
+                assert!(same, "skipped, and the destination had another version: {record:?}");
+            }
+            (Outcome::Failed, "SOURCE_GONE") => {
+                assert!(!history.stayed(key, self.begun), "it was there all the time: {record:?}");
+            }
+            (Outcome::Failed, "SOURCE_CHANGED") => {
+                assert!(!history.is_still(key, self.begun), "it was not changed: {record:?}");
+            }
+            (Outcome::Failed, "INVALID_NAME") => {
+                assert!(may_be_blocked(&self.writers, history, key), "{record:?}");
+            }
+            _ => panic!("that is not the whole truth: {record:?}"),
+        }
+    }
+
+    fn may_stand(&self, history: &History, key: &str, there: Option<&Bytes>, last: Option<&AuditRecord>) {
+        let touched = history.touched(key, self.begun);
+        if touched.iter().any(|touched| touched.data.as_ref() == there) {
+            return;
+        }
+        let was = self.before.get(key);
+        let lived = history.since(key, self.begun);
+        let is_there = || there.is_some_and(|there| lived.iter().any(|life| life.data == there));
+        let fits = match last.map(AuditRecord::outcome) {
+            Some(Outcome::Succeeded) => is_there() && there.is_some_and(|there| is_of(last.unwrap(), there)),
+            // What died before it was recorded may have been written.
+            _ => there == was || self.died && is_there(),
+        };
+        assert!(
+            fits,
+            "{key} has {:?} bytes at the destination and had {:?}; {last:?}",
+            there.map(Bytes::len),
+            was.map(Bytes::len)
+        );
+    }
+
+    /// No upload and no temporary file, but those of others.
+    fn nothing_is_left(&self) {
+        let foreign = self.writers.history().foreign();
+        let mut left = self.writers.destination.leavings();
+        left.sort();
+        let ours: Vec<_> = left.iter().filter(|left| !foreign.contains(left)).collect();
+        assert_eq!(ours, Vec::<&String>::new(), "left at the destination");
+        // After a death uploads of the same key that are as young as ours are taken for ours.
+        let spared = |gone: &str| self.died && gone.starts_with("upload");
+        let gone: Vec<_> =
+            foreign.iter().filter(|foreign| !left.contains(foreign) && !spared(foreign)).collect();
+        assert_eq!(gone, Vec::<&String>::new(), "somebody else's, and gone");
+        assert_eq!(temporaries(self.home.path()), Vec::<String>::new(), "left in the home");
+    }
+
+    /// The writers stopped before the last run.
+    fn must_be_equal(&self) {
+        let history = self.writers.history();
+        let (from, there) = (self.writers.source.objects(), self.writers.destination.objects());
+        for (key, data) in &from {
+            let lives = history.since(key, history.now());
+            assert!(lives.iter().any(|life| life.data == data), "{key}: somebody wrote to the source");
+            let blocked = self.writers.is_blocked(key);
+            assert!(blocked || there.get(key) == Some(data), "{key} is not what the source has");
+        }
+        for (key, data) in self.before.iter().filter(|(key, _)| !from.contains_key(*key)) {
+            assert!(there.get(key) == Some(data), "{key} is not at the source, and was changed");
+        }
+    }
+}
+
+/// The job file.
+fn job(random: &mut Random, writers: &Writers, skips: bool) -> String {
+    let (count, page) = (3 + random.below(30), 3 + random.below(20));
+    format!(
+        "name = \"{JOB}\"\n{}list_page = {page}\n{}[task]\nobject_count_limit = {count}\n[transfer]\nskip_existing = {skips}\nmultipart_threshold = \"5MiB\"\npart_size = \"5MiB\"\nparts_in_flight = 2\n",
+        writers.source.side().section("source"),
+        writers.destination.side().section("destination"),
+    )
+}
+
+/// A file stood, at some time, where a directory is needed, or the reverse.
+fn may_be_blocked(writers: &Writers, history: &History, key: &str) -> bool {
+    let below = |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.starts_with('/'));
+    matches!(writers.destination, End::Tree(_))
+        && history.keys().any(|other| below(other, key) || below(key, other))
+}
+
+/// The record speaks of these bytes.
+fn is_of(record: &AuditRecord, data: &[u8]) -> bool {
+    use base64::Engine;
+    let crc = |kind| checksum(kind, data);
+    let value = match record.proof.as_str() {
+        proof if proof == Proof::Crc64ecma.name() => crc(CrcAlgorithm::Crc64Xz).to_string(),
+        proof if proof == Proof::Crc64nvme.name() => {
+            base64::engine::general_purpose::STANDARD.encode(crc(CrcAlgorithm::Crc64Nvme).to_be_bytes())
+        }
+        other => panic!("proved by {other:?}"),
+    };
+    record.size == data.len() as u64 && record.proof_value == value
+}
+
+/// Writers beside an import between two trees, where no request tells them when.
+struct Beside {
+    over: Arc<AtomicBool>,
+    running: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Beside {
+    fn start(writers: &Arc<Writers>) -> Beside {
+        let over = Arc::new(AtomicBool::new(false));
+        if matches!(writers.source, End::Server(_)) || matches!(writers.destination, End::Server(_)) {
+            return Beside { over, running: None };
+        }
+        let (writers, stop) = (writers.clone(), over.clone());
+        let running = std::thread::spawn(move || {
+            let mut turn = 0;
+            while !stop.load(Ordering::Relaxed) && turn < 60 {
+                turn += 1;
+                if turn % 4 == 0 {
+                    writers.at_destination()
+                } else {
+                    writers.at_source()
+                }
+                std::thread::park_timeout(Duration::from_millis(8));
+            }
+        });
+        Beside { over, running: Some(running) }
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(running) = self.running.take() {
+            running.thread().unpark();
+            assert!(running.join().is_ok(), "the writers failed");
+        }
+    }
+}
+
+#[test]
+fn whatever_others_write_what_is_moved_is_a_version_that_lived_and_what_is_recorded_is_true() {
+    let seeds = seeds("0..60");
+    let lanes = std::env::var("BRIGADE_SIDE_BY_SIDE").ok().and_then(|lanes| lanes.parse().ok()).unwrap_or(3);
+    let next = AtomicU64::new(seeds.start);
+    let failed = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..lanes {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    let mut scenario = Scenario::new(seed);
+                    let run = std::panic::catch_unwind(AssertUnwindSafe(|| scenario.run()));
+                    if run.is_err() {
+                        let told = scenario.writers.history().told.join("\n  ");
+                        println!("BRIGADE_SEEDS={seed}..{} failed:\n  {told}", seed + 1);
+                        failed.lock().unwrap().push(seed);
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "of the seeds {seeds:?} these failed: {failed:?}");
+    println!("seeds {seeds:?}: all true, and equal in the end");
+}

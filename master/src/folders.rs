@@ -1,6 +1,7 @@
 //! `failed_tasks/<stem>/`: what failed in a task, for people (`audit.log`) and for a new job (`error.list`).
 
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use proto::ObjectKey;
 use proto::text::one_line;
@@ -17,7 +18,7 @@ pub(crate) fn write(job: &Path, stem: &str, void: u32) -> Result<(), MasterError
         .filter(|record| record.outcome() == Outcome::Failed)
         .collect();
     let folder = job.join("failed_tasks").join(stem);
-    files::make_dir(&folder)?;
+    make(&folder)?;
     let lines = |line: fn(&AuditRecord) -> String| failed.iter().map(line).collect::<String>();
     files::write(&folder.join("audit.log"), lines(log_line).as_bytes())?;
     files::write(&folder.join("error.list"), lines(list_line).as_bytes())?;
@@ -28,9 +29,21 @@ pub(crate) fn write(job: &Path, stem: &str, void: u32) -> Result<(), MasterError
 pub(crate) fn remove(job: &Path, stem: &str) -> Result<(), MasterError> {
     let folders = job.join("failed_tasks");
     files::remove_dir(&folders.join(stem))?;
+    let _one = coming_and_going();
     // While others are there it stays.
     let _ = std::fs::remove_dir(folders);
     Ok(())
+}
+
+fn make(folder: &Path) -> Result<(), MasterError> {
+    let _one = coming_and_going();
+    files::make_dir(folder)
+}
+
+/// Nobody makes a folder while somebody else takes the empty directory above it away.
+fn coming_and_going() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn list_line(record: &AuditRecord) -> String {
@@ -47,6 +60,23 @@ fn log_line(record: &AuditRecord) -> String {
 mod tests {
     use super::*;
     use crate::audit::Sheet;
+
+    #[test]
+    fn folders_come_and_go_side_by_side() {
+        let job = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for stem in ["r1-000001", "r1-000002", "r1-000003"] {
+                let job = job.path();
+                scope.spawn(move || {
+                    for _ in 0..200 {
+                        make(&job.join("failed_tasks").join(stem)).unwrap();
+                        remove(job, stem).unwrap();
+                    }
+                });
+            }
+        });
+        assert!(!job.path().join("failed_tasks").exists());
+    }
 
     #[test]
     fn a_failed_object_is_one_line_in_each_file() {

@@ -28,8 +28,8 @@ pub(crate) fn write(job: &Path, stem: &str, void: u32) -> Result<(), MasterError
 /// Removes them: a retry succeeded. With the last one the directory goes as well.
 pub(crate) fn remove(job: &Path, stem: &str) -> Result<(), MasterError> {
     let folders = job.join("failed_tasks");
-    files::remove_dir(&folders.join(stem))?;
     let _one = coming_and_going();
+    files::remove_dir(&folders.join(stem))?;
     // While others are there it stays.
     let _ = std::fs::remove_dir(folders);
     Ok(())

@@ -1,5 +1,6 @@
 //! Named places where a test lets the process die, as `kill -9` would: `BRIGADE_BREAKPOINT=name`, or `name#3`
-//! for the third time that it comes there. And time that a test does not wait for: rounds up to `BRIGADE_ROUNDS=2` are
+//! for the third time that it comes there. With `BRIGADE_MEANWHILE=command` somebody else does that at the place
+//! instead, and the process goes on. And time that a test does not wait for: rounds up to `BRIGADE_ROUNDS=2` are
 //! due at once. Both exist only with the feature `fake`.
 
 /// Manifests are on disk, their tasks are not.
@@ -42,6 +43,8 @@ pub const ID_SAVED: &str = "upload's id saved, others not looked for";
 pub const PART_UPLOADED: &str = "part uploaded, not reported";
 /// An upload is complete, the object is not recorded.
 pub const COMPLETED: &str = "upload complete, not recorded";
+/// A piece of a file is read, and it is not the last one.
+pub const PIECE_READ: &str = "a piece is read";
 /// A file is written and on disk, it has no name.
 pub const NOT_NAMED: &str = "file written, not named";
 /// A file is written under its temporary name.
@@ -78,9 +81,23 @@ pub fn round_at_once(_round: u32) -> bool {
 
 /// Dies here, if that was asked for.
 pub fn breakpoint(place: &str) {
-    if armed(place) {
+    if armed(place) && !meanwhile() {
         die();
     }
+}
+
+/// Somebody else does something now.
+#[cfg(feature = "fake")]
+fn meanwhile() -> bool {
+    let Some(command) = std::env::var_os("BRIGADE_MEANWHILE") else { return false };
+    let done = std::process::Command::new("sh").arg("-ec").arg(command).status();
+    done.is_ok_and(|status| status.success())
+}
+
+/// Nobody else does anything in a program that is shipped.
+#[cfg(not(feature = "fake"))]
+fn meanwhile() -> bool {
+    false
 }
 
 /// Ends the process at once: nothing is flushed, nothing is dropped.

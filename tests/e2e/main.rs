@@ -4,6 +4,7 @@
 
 mod arrows;
 mod bad_input;
+mod bodies;
 mod breakpoints;
 mod consoles;
 mod crash;
@@ -21,6 +22,7 @@ mod limits_of_files;
 mod living;
 mod model;
 mod one_click;
+mod others;
 mod power;
 mod requests;
 mod rounds;

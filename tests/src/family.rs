@@ -125,9 +125,9 @@ impl Server {
         self.state.uploads(bucket)
     }
 
-    /// Begins a multipart upload without a request; gives its id.
-    pub fn begin_upload(&self, bucket: &str, key: &[u8]) -> String {
-        self.state.begin_upload(bucket, key)
+    /// Begins a multipart upload without a request, so many seconds ago; gives its id.
+    pub fn begin_upload(&self, bucket: &str, key: &[u8], ago: i64) -> String {
+        self.state.begin_upload(bucket, key, ago)
     }
 
     /// Every request since the start or the last [`Server::forget_requests`], in order of arrival.

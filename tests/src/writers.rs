@@ -157,7 +157,7 @@ impl Writers {
                 let living = history.living();
                 let key = history.pick(&living).unwrap_or(key);
                 history.tell(format!("begin an upload of {key} at the destination"));
-                let id = server.begin_upload(BUCKET, key.as_bytes());
+                let id = server.begin_upload(BUCKET, key.as_bytes(), 0);
                 history.foreign.push(format!("upload {id} of {key}"));
             }
             to => {

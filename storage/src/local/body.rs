@@ -15,6 +15,7 @@ use crc_fast::Digest;
 use futures::{StreamExt, stream};
 use nix::sys::stat::{FileStat, fstat};
 use proto::ObjectKey;
+use proto::breakpoint::{self, breakpoint};
 
 use super::{At, CRC, modified_ms};
 use crate::error::{ErrorKind, Op, Result};
@@ -88,6 +89,8 @@ impl Reading {
             if version(&now) != version(&self.stat) {
                 return Err(self.changed(at));
             }
+        } else {
+            breakpoint(breakpoint::PIECE_READ);
         }
         Ok(bytes.into())
     }

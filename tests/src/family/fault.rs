@@ -50,6 +50,9 @@ pub enum Action {
     Then(Change),
     /// The request is answered; somebody else does this before the answer is sent.
     AnswerThen(Change),
+    /// Somebody else does this after so many bytes of the body, and the rest is of what is there then: a service
+    /// before plain files.
+    ThenMidBody(usize, Change),
     /// The answer's body stops after this many bytes, and the connection stays open.
     StallBody(usize),
     /// The answer is this much shorter than the object, and its length says so: a lie that looks whole.
@@ -209,6 +212,19 @@ pub(crate) async fn after(
         Some(Action::AnswerThen(Change(change))) => {
             change();
             Ok(response)
+        }
+        Some(Action::ThenMidBody(at, Change(change))) => {
+            let (parts, body) = response.into_parts();
+            let before = whole(body).await;
+            let start = parts.headers.get("content-range").and_then(|range| range.to_str().ok());
+            let start = start.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
+            change();
+            let now = state.object(&target.bucket, &target.key).map(|object| object.data).unwrap_or_default();
+            let now = now.slice(start.unwrap_or(0).min(now.len())..);
+            let (end, at) = (before.len().min(now.len()), at.min(before.len()));
+            let bytes = Bytes::from([&before[..at], &now[at.min(end)..end]].concat());
+            let cut = bytes.len() < before.len();
+            Ok(Response::from_parts(parts, stream(bytes, cut)))
         }
         Some(Action::DelayAnswer(long)) => {
             tokio::time::sleep(long).await;

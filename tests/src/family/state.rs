@@ -214,7 +214,7 @@ impl State {
         bucket.uploads.iter().map(|(id, upload)| (upload.key.clone(), id.clone())).collect()
     }
 
-    pub(crate) fn begin_upload(&self, bucket: &str, key: &[u8]) -> String {
+    pub(crate) fn begin_upload(&self, bucket: &str, key: &[u8], ago: i64) -> String {
         let id = hex::encode_upper(Md5::digest(self.next_request_id()));
         let upload = Upload {
             key: key.to_vec(),
@@ -222,7 +222,7 @@ impl State {
             class: "Standard".to_owned(),
             parts: BTreeMap::new(),
             checksum: None,
-            begun: Timestamp::now(),
+            begun: Timestamp::now() - jiff::SignedDuration::from_secs(ago),
         };
         self.buckets().entry(bucket.to_owned()).or_default().uploads.insert(id.clone(), upload);
         id

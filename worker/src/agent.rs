@@ -50,6 +50,8 @@ pub(crate) struct Agent {
     held: Mutex<BTreeMap<u64, Held>>,
     hungry: Arc<Notify>,
     pub(crate) process: Mutex<Usage>,
+    /// When this worker began, by both clocks.
+    pub(crate) born: (i64, Instant),
 }
 
 /// A task that this worker holds.
@@ -85,6 +87,7 @@ pub(crate) async fn run(
         held: Mutex::default(),
         hungry: Arc::default(),
         process: Mutex::default(),
+        born: (jiff::Timestamp::now().as_millisecond(), Instant::now()),
     });
     let mut tasks = JoinSet::new();
     let Some(terms) = agent.register(&shutdown).await? else { return Ok(()) };

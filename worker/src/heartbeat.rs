@@ -105,10 +105,16 @@ impl Agent {
             version: env!("CARGO_PKG_VERSION").into(),
             slots: self.slots,
             leases: self.held().len() as u32,
-            last_seen_ms: jiff::Timestamp::now().as_millisecond(),
+            last_seen_ms: self.now_ms(),
             activity: self.jobs.activity(),
             ..v1::WorkerStat::default()
         }
+    }
+
+    /// A time that only goes on: what was said later counts, and this host's clock may be set back meanwhile.
+    fn now_ms(&self) -> i64 {
+        let (wall, begun) = self.born;
+        wall.saturating_add(i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX))
     }
 
     /// Share of one core since the last call, and resident bytes, from `/proc/self/stat` (proc(5)).

@@ -16,6 +16,7 @@ install_packages() {
     command -v cc >/dev/null || missing+=(build-essential)
     command -v python3 >/dev/null || missing+=(python3)
     python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+    ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || missing+=(libfaketime)
     [ "${#missing[@]}" = 0 ] && return
     as_root apt-get update -qq
     as_root apt-get install -y -qq "${missing[@]}"

@@ -4,6 +4,7 @@
 pub mod crash;
 pub mod discreet;
 pub mod family;
+pub mod group;
 pub mod home;
 pub mod place;
 pub mod power;

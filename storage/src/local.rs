@@ -173,6 +173,8 @@ impl<'a> At<'a> {
             Errno::EACCES | Errno::EPERM => ErrorKind::AccessDenied,
             // This process is at a limit of its own, not the object at fault.
             Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::EAGAIN => ErrorKind::Broken,
+            // Its directory was there a moment ago, and somebody took it away: the next attempt makes it anew.
+            Errno::ENOENT if matches!(self.op, Op::Put | Op::Begin | Op::Complete) => ErrorKind::Broken,
             Errno::ENOENT => ErrorKind::NotFound,
             // Something on the way is a file or a link: no such object, and no place for one.
             Errno::ENOTDIR | Errno::ELOOP | Errno::EISDIR if reading => ErrorKind::NotFound,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use proto::breakpoint::PART_UPLOADED;
 use tempfile::TempDir;
 use tests::family::{Action, Change, Dialect, Fault, Object, Server};
 use tests::home::Home;
@@ -152,6 +153,25 @@ fn a_file_that_goes_between_two_parts_is_said_to_be_gone() {
         "SOURCE_GONE",
     );
     between_parts(|file| std::fs::rename(file, file.with_file_name("elsewhere")).unwrap(), "SOURCE_GONE");
+}
+
+#[test]
+fn a_file_that_is_replaced_with_the_same_size_and_time_while_its_import_is_dead_is_not_mixed() {
+    let (dir, source) = tree();
+    let (to, destination) = oss();
+    let live = dir.path().join("live.bin");
+    std::fs::write(&live, filled(b'a', 22 << 20)).unwrap();
+    let home = Home::new();
+    home.job(&source, &destination, SMALL_PARTS);
+    let mut import = home.command(&["--no-input", "import", "--restart"]);
+    let output = import.env("BRIGADE_BREAKPOINT", format!("{PART_UPLOADED}#3")).output().unwrap();
+    assert_eq!(output.status.code(), None, "it did not die");
+    assert_eq!(to.uploads("bucket").len(), 1, "the upload to go on with");
+    replace_with_its_time(&live, &filled(b'b', 22 << 20));
+    home.import(0, &["--resume"]);
+    assert!(to.object("bucket", b"live.bin").unwrap().data == filled(b'b', 22 << 20), "a mixture");
+    assert_eq!(code_of(&home, "live.bin"), "");
+    nothing_is_left(&to);
 }
 
 #[test]

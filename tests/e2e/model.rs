@@ -22,7 +22,7 @@ use tests::crash::{End, Objects};
 use tests::family::{Action, Change, Dialect, Fault};
 use tests::home::Home;
 use tests::random::{Random, seeds};
-use tests::writers::{Moment, Writers};
+use tests::writers::{LARGE_KEY, Moment, Writers};
 
 mod truth;
 
@@ -174,6 +174,7 @@ impl Scenario {
 
     /// Others come in the middle: at some requests of either end.
     fn plan(&mut self) {
+        self.plan_between_parts();
         for end in [true, false] {
             let mut skip = 0;
             for _ in 0..self.random.below(9) {
@@ -192,6 +193,24 @@ impl Scenario {
                 {
                     server.plan(Fault { method: "", contains: String::new(), skip, times: 1, action });
                 }
+            }
+        }
+    }
+
+    /// Somebody comes between two parts of the large object.
+    fn plan_between_parts(&mut self) {
+        if !self.writers.large || self.random.below(2) == 0 {
+            return;
+        }
+        let (skip, weak) = (1 + self.random.below(3) as u32, Arc::downgrade(&self.writers));
+        let change = Change::new(move || {
+            weak.upgrade().iter().for_each(|writers| writers.overwrite_at_source(LARGE_KEY));
+        });
+        for (end, method) in [(&self.writers.source, "GET"), (&self.writers.destination, "PUT")] {
+            if let End::Server(server) = end {
+                let (contains, action) = (LARGE_KEY.to_owned(), Action::Then(change.clone()));
+                server.plan(Fault { method, contains, skip, times: 1, action });
+                return;
             }
         }
     }

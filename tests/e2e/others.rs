@@ -243,6 +243,23 @@ fn a_temporary_file_or_its_directory_that_somebody_takes_away_is_made_anew() {
 }
 
 #[test]
+fn a_directory_that_somebody_takes_away_in_the_last_moment_is_made_anew() {
+    for (place, before) in [(NOT_NAMED, false), (NOT_RENAMED, true)] {
+        let to = tempfile::tempdir().unwrap();
+        let line = Line::new(&Side::local(to.path()), "");
+        if before {
+            std::fs::create_dir_all(to.path().join("a")).unwrap();
+            std::fs::write(to.path().join(SMALL), "old").unwrap();
+        }
+        // One object at a time: nobody else is in these directories.
+        let addresses = "master_address = \"127.0.0.1:0\"\ntracker_address = \"127.0.0.1:0\"\n";
+        line.home.write("conf/sys.toml", &format!("{addresses}[worker]\ntask_threads = 1\n"));
+        import_with(&line, place, Some(0), "rm -rf a b", to.path());
+        line.is_whole(&tree(to.path()));
+    }
+}
+
+#[test]
 fn a_name_that_somebody_takes_in_the_last_moment() {
     let old = |to: &Path| {
         std::fs::create_dir_all(to.join("a")).unwrap();

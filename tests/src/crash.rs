@@ -100,6 +100,14 @@ impl End {
         }
     }
 
+    /// One object, if it is there.
+    pub fn object(&self, key: &str) -> Option<Bytes> {
+        match self {
+            End::Server(server) => server.object(BUCKET, key.as_bytes()).map(|object| object.data),
+            End::Tree(dir) => std::fs::read(dir.path().join(key)).ok().map(Bytes::from),
+        }
+    }
+
     /// Unfinished uploads, or temporary files.
     pub fn leavings(&self) -> Vec<String> {
         match self {

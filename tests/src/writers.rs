@@ -22,6 +22,9 @@ mod history;
 use history::LARGE;
 pub use history::{History, Life, Moment, Touched};
 
+/// The object of [`Writers::create_large`].
+pub const LARGE_KEY: &str = "large.bin";
+
 /// Two ends, and who writes to them.
 #[derive(Debug)]
 pub struct Writers {
@@ -76,7 +79,7 @@ impl Writers {
     pub fn create_large(&self) {
         let history = &mut self.history();
         let data = history.bytes(LARGE);
-        self.put(history, "large.bin", &data, "create");
+        self.put(history, LARGE_KEY, &data, "create");
     }
 
     /// Somebody does something to the source.
@@ -106,6 +109,14 @@ impl Writers {
         }
     }
 
+    /// Somebody overwrites this object of the source, with as many bytes.
+    pub fn overwrite_at_source(&self, key: &str) {
+        let history = &mut self.history();
+        let Some(old) = history.current(key) else { return };
+        let data = history.bytes(old.len() as u64);
+        self.put(history, key, &data, "overwrite, same size,");
+    }
+
     /// Somebody does something to the destination.
     pub fn at_destination(&self) {
         let history = &mut self.history();
@@ -114,23 +125,18 @@ impl Writers {
         let Some(key) = history.pick(&living).filter(|_| chosen < 4) else {
             return self.leave_something(history, chosen == 4);
         };
-        // Where its place is: a foreign writer makes no directories out of files.
-        let there = self.destination.objects();
+        let Some(there) = self.destination.object(&key) else { return };
         match chosen {
-            0 if there.contains_key(&key) => {
+            0 => {
                 let at = history.tell(format!("delete {key} at the destination"));
                 self.destination.remove(&key);
                 history.touched.entry(key).or_default().push(Touched { at, data: None });
             }
-            1 if self.same_size && there.contains_key(&key) => {
-                let size = there.get(&key).map_or(0, Bytes::len) as u64;
-                self.overwrite(history, &key, size);
-            }
-            _ if there.contains_key(&key) => {
+            1 if self.same_size => self.overwrite(history, &key, there.len() as u64),
+            _ => {
                 let size = 100_000 + history.random.below(1000);
                 self.overwrite(history, &key, size);
             }
-            _ => {}
         }
     }
 

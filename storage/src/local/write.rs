@@ -223,7 +223,9 @@ impl LocalDestination {
     fn reopen(&self, at: At<'_>, upload: &UploadRef) -> Result<Temporary> {
         let full = self.tree.full(&upload.key);
         let place = self.place(at, &full)?;
-        let directory = match self.tree.open_directory(at, &place.directories, false) {
+        // Nothing is made here: without its directory the upload is gone.
+        let look = At { op: Op::Part, ..at };
+        let directory = match self.tree.open_directory(look, &place.directories, false) {
             Ok(directory) => directory,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(error.into_kind(ErrorKind::UploadNotFound));

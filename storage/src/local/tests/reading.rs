@@ -80,3 +80,19 @@ async fn only_files_below_the_root_are_read() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_file_that_was_changed_just_now_is_read_when_the_next_change_would_show() {
+    let root = tree(&["a"]);
+    let source = source(root.path());
+    let path = root.path().join("a");
+    for turn in 0..5u8 {
+        fs::write(&path, [turn; 8]).unwrap();
+        let listed = version(&one(&*source, "a").await);
+        let read = source.read(&"a".into(), None, &listed).await.unwrap();
+        drop(read);
+        // In the same tick a change with the same size would leave the same times.
+        let changed = fs::metadata(&path).unwrap().modified().unwrap();
+        assert!(changed.elapsed().unwrap() >= Duration::from_millis(10), "turn {turn}");
+    }
+}

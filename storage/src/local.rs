@@ -75,6 +75,8 @@ struct Tree {
     meter: Meter,
     /// Begins the names of this job's temporary files.
     mark: String,
+    /// Large directories that are being listed.
+    shared: names::Shared,
 }
 
 /// What is being done, for errors.
@@ -124,6 +126,7 @@ impl Tree {
             prefix: endpoint.prefix.as_bytes().to_vec(),
             meter: context.meter.clone(),
             mark: temporary::mark(&context.job),
+            shared: names::Shared::default(),
         })
     }
 

@@ -46,3 +46,26 @@ fn an_import_works_with_64_128_and_256_open_files_and_is_refused_with_40() {
     let (code, said) = import(&home, 40);
     assert!(code == 1 && said.contains("ulimit -n"), "{code}: {said}");
 }
+
+#[test]
+fn a_tree_that_is_deeper_than_the_open_files_is_listed_whole() {
+    let server = Server::start(Dialect::S3, ACCESS_KEY, SECRET_KEY);
+    server.make_bucket("bucket");
+    let (home, from) = (Home::new(), TempDir::new().unwrap());
+    let mut wanted = Vec::new();
+    for branch in ["a", "b", "c"] {
+        for depth in (50..=450).step_by(50) {
+            let folder = vec![branch; depth].join("/");
+            std::fs::create_dir_all(from.path().join(&folder)).unwrap();
+            for name in ["0", "z"] {
+                std::fs::write(from.path().join(&folder).join(name), &folder).unwrap();
+                wanted.push(format!("{folder}/{name}").into_bytes());
+            }
+        }
+    }
+    wanted.sort();
+    home.job(&Side::local(from.path()), &Side::s3(&server.endpoint(), "bucket", ""), "");
+    let (code, said) = import(&home, 128);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(server.keys("bucket"), wanted);
+}

@@ -1,13 +1,34 @@
 //! The names of one directory, sorted as an object store sorts keys, in little memory: one block of bytes and
-//! eight bytes a name, so that a directory of a million entries takes some tens of megabytes.
+//! eight bytes a name, so that a directory of a million entries takes some tens of megabytes. Listings of parts of
+//! one large directory share them: it is read once, and held once.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Names in key order: a directory's name carries its `/`, so that plain byte order is key order.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     bytes: Vec<u8>,
     sorted: Vec<Name>,
-    next: usize,
 }
+
+/// What a directory holds.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// Files and directories.
+    pub(super) names: Names,
+    /// What is no object: links, sockets, devices.
+    pub(super) special: Names,
+}
+
+/// Device and inode.
+pub(super) type Identity = (u64, u64);
+
+/// The large directories that somebody lists now.
+#[derive(Debug, Default)]
+pub(super) struct Shared(Mutex<Vec<(Identity, Weak<Listing>)>>);
+
+/// Smaller directories are read again.
+const LARGE: usize = 10_000;
 
 #[derive(Debug, Clone, Copy)]
 struct Name {
@@ -37,13 +58,53 @@ impl Names {
         let Names { bytes, sorted, .. } = self;
         sorted.sort_unstable_by(|a, b| a.of(bytes).cmp(b.of(bytes)));
         sorted.shrink_to_fit();
+        bytes.shrink_to_fit();
     }
 
-    /// The next name in order; a directory's ends in `/`.
-    pub(super) fn next(&mut self) -> Option<&[u8]> {
-        let name = self.sorted.get(self.next)?;
-        self.next += 1;
-        Some(name.of(&self.bytes))
+    /// A name by its place in the order; a directory's ends in `/`.
+    pub(super) fn get(&self, at: usize) -> Option<&[u8]> {
+        self.sorted.get(at).map(|name| name.of(&self.bytes))
+    }
+
+    /// The place of the first name that is not `before`.
+    pub(super) fn first_not(&self, mut before: impl FnMut(&[u8]) -> bool) -> usize {
+        self.sorted.partition_point(|name| before(name.of(&self.bytes)))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.sorted.iter().map(|name| name.of(&self.bytes))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.sorted.is_empty()
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn all(&self) -> MutexGuard<'_, Vec<(Identity, Weak<Listing>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As somebody else has it.
+    pub(super) fn find(&self, identity: Identity) -> Option<Arc<Listing>> {
+        self.all().iter().find(|(one, _)| *one == identity)?.1.upgrade()
+    }
+
+    /// For others, as long as the caller keeps it; what somebody else read meanwhile takes its place.
+    pub(super) fn share(&self, identity: Identity, listing: Listing) -> Arc<Listing> {
+        if listing.names.sorted.len() < LARGE {
+            return Arc::new(listing);
+        }
+        let mut all = self.all();
+        all.retain(|(_, listing)| listing.strong_count() > 0);
+        if let Some(there) = all.iter().find(|(one, _)| *one == identity).and_then(|(_, it)| it.upgrade()) {
+            return there;
+        }
+        let listing = Arc::new(listing);
+        all.push((identity, Arc::downgrade(&listing)));
+        listing
     }
 }
 
@@ -75,10 +136,28 @@ mod tests {
             }
             sorted.sort();
             keys.sort();
-            for key in keys {
-                prop_assert_eq!(sorted.next(), Some(key.as_bytes()));
+            for (at, key) in keys.iter().enumerate() {
+                prop_assert_eq!(sorted.get(at), Some(key.as_bytes()));
+                prop_assert_eq!(sorted.first_not(|name| name < key.as_bytes()), at);
             }
-            prop_assert_eq!(sorted.next(), None);
+            prop_assert_eq!(sorted.get(keys.len()), None);
         }
+    }
+
+    #[test]
+    fn a_large_directory_is_held_once_and_only_while_somebody_lists_it() {
+        let listing = |count: usize| {
+            let mut listing = Listing::default();
+            (0..count).for_each(|at| listing.names.push(at.to_string().as_bytes(), false).unwrap());
+            listing
+        };
+        let shared = Shared::default();
+        let small = shared.share((1, 1), listing(10));
+        assert!(shared.find((1, 1)).is_none() && !small.names.is_empty());
+        let large = shared.share((1, 2), listing(LARGE));
+        assert!(Arc::ptr_eq(&large, &shared.find((1, 2)).unwrap()));
+        assert!(Arc::ptr_eq(&large, &shared.share((1, 2), listing(LARGE))));
+        drop(large);
+        assert!(shared.find((1, 2)).is_none());
     }
 }

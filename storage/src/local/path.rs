@@ -105,6 +105,19 @@ impl Tree {
         Ok(directory)
     }
 
+    /// The directory of a path that ends in `/`, or is empty; `None` where there is none any more.
+    pub(super) fn find_directory(&self, at: At<'_>, path: &[u8], follow: bool) -> Result<Option<OwnedFd>> {
+        let mut directory = self.open_root(at)?;
+        for segment in path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()) {
+            directory = match openat(&directory, segment, directory_flags(follow), Mode::empty()) {
+                Ok(next) => next,
+                Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(None),
+                Err(errno) => return Err(at.system(errno, &self.path(path))),
+            };
+        }
+        Ok(Some(directory))
+    }
+
     /// The same; what is missing is made, and is on disk when this returns.
     pub(super) fn make_directory(&self, at: At<'_>, segments: &[&[u8]]) -> Result<OwnedFd> {
         let mut directory = self.open_root(at)?;

@@ -1,6 +1,7 @@
 //! The listing of a tree in the order of an object store: entries are compared with `/` behind the names of
 //! directories, so `a-b` comes before `a/x`, and that before `a0`. Only the directories on the way to the
-//! current one are held, each as its sorted names; what is outside of the wanted range is not kept at all.
+//! current one are held, each as its sorted names; what is outside of the wanted range is not kept at all. The
+//! last of them alone are open, so that a deep tree does not use up the open files.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use proto::ObjectKey;
 use proto::manifest::Entry;
 
-use super::names::Names;
+use super::names::{Identity, Listing, TooManyNames};
 use super::path::{directory_flags, take_apart};
 use super::temporary::is_temporary;
 use super::{At, Tree, modified_ms};
@@ -20,6 +21,9 @@ use crate::error::{Error, ErrorKind, Op, Result};
 use crate::source::{ListRequest, Page};
 
 const LIST: At<'static> = At { op: Op::List, key: None };
+
+/// So many directories of a listing are open: the current one, and the one above it.
+const OPEN: usize = 2;
 
 /// A listing under way. Blocks: call it where blocking is allowed.
 #[derive(Debug)]
@@ -40,13 +44,14 @@ pub(super) struct Walker {
 
 #[derive(Debug)]
 struct Frame {
-    directory: Dir,
-    names: Names,
+    /// Open in the last [`OPEN`] frames.
+    directory: Option<Dir>,
+    listing: Arc<Listing>,
+    /// The place of the next name.
+    next: usize,
     path_len: usize,
     identity: Identity,
 }
-
-type Identity = (u64, u64);
 
 /// Which keys are wanted; all with the endpoint's prefix.
 #[derive(Debug)]
@@ -131,15 +136,25 @@ impl Walker {
     fn step(&mut self) -> Result<bool> {
         let Some(frame) = self.frames.last_mut() else { return Ok(false) };
         self.path.truncate(frame.path_len);
-        let Some(name) = frame.names.next() else {
-            self.frames.pop();
+        let (Some(directory), Some(name)) = (&frame.directory, frame.listing.names.get(frame.next)) else {
+            let left = self.frames.pop().and_then(|frame| frame.directory);
+            self.back_from(left)?;
             return Ok(true);
         };
+        frame.next += 1;
         self.path.extend_from_slice(name);
+        let is_directory = name.ends_with(b"/");
+        if !(if is_directory {
+            self.range.wants_directory(&self.path)
+        } else {
+            self.range.wants_file(&self.path)
+        }) {
+            return Ok(true);
+        }
         match name.strip_suffix(b"/") {
             None => {
                 let flags = if self.follow { AtFlags::empty() } else { AtFlags::AT_SYMLINK_NOFOLLOW };
-                let stat = fstatat(&frame.directory, name, flags);
+                let stat = fstatat(directory, name, flags);
                 self.file(stat)?;
             }
             Some(_) if self.range.folded => {
@@ -147,7 +162,7 @@ impl Walker {
                 self.page.prefixes.push(prefix);
             }
             Some(name) => {
-                match openat(&frame.directory, name, directory_flags(self.follow), Mode::empty()) {
+                match openat(directory, name, directory_flags(self.follow), Mode::empty()) {
                     Ok(directory) => self.enter(directory)?,
                     // It went away since its name was read.
                     Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {}
@@ -187,40 +202,75 @@ impl Walker {
         }
         let failed = |errno| LIST.system(errno, &self.tree.path(&self.path));
         let mut directory = Dir::from_fd(directory).map_err(failed)?;
-        let (names, holds_something) = self.load(&mut directory)?;
-        if !holds_something && self.path.len() > self.range.prefix_len && self.range.wants_file(&self.path) {
+        let listing = match self.tree.shared.find(identity) {
+            Some(listing) => listing,
+            None => self.tree.shared.share(identity, self.load(&mut directory)?),
+        };
+        let mut key = self.path.clone();
+        let mut full = |name: &[u8]| {
+            key.truncate(self.path.len());
+            key.extend_from_slice(name);
+            key.clone()
+        };
+        let special = listing.special.iter().filter(|name| self.range.wants_file(&full(name))).count();
+        let next = listing.names.first_not(|name| self.range.is_behind(&full(name)));
+        self.page.special += special as u64;
+        if listing.names.is_empty()
+            && self.path.len() > self.range.prefix_len
+            && self.range.wants_file(&self.path)
+        {
             self.list(0, &stat);
         }
-        self.frames.push(Frame { directory, names, path_len: self.path.len(), identity });
+        self.frames.push(Frame {
+            directory: Some(directory),
+            listing,
+            next,
+            path_len: self.path.len(),
+            identity,
+        });
+        if let Some(frame) = self.frames.len().checked_sub(OPEN + 1).and_then(|at| self.frames.get_mut(at)) {
+            frame.directory = None;
+        }
         Ok(())
     }
 
-    /// The wanted names of a directory, sorted, and whether it holds anything that is or leads to an object.
-    fn load(&mut self, directory: &mut Dir) -> Result<(Names, bool)> {
-        let failed = |errno| LIST.system(errno, &self.tree.path(&self.path));
-        let mut names = Names::default();
-        let mut holds_something = false;
-        let mut key = self.path.clone();
-        let mut unclear: Vec<Vec<u8>> = Vec::new();
-        let mut add = |name: &[u8], kind: Kind, range: &Range, page: &mut Page| -> Result<()> {
-            key.truncate(self.path.len());
-            key.extend_from_slice(name);
-            let is_directory = matches!(kind, Kind::Directory);
-            if is_directory {
-                key.push(b'/');
-            }
-            match kind {
-                Kind::Special => page.special += u64::from(range.wants_file(&key)),
-                Kind::Gone => {}
-                Kind::File | Kind::Directory => {
-                    holds_something = true;
-                    if if is_directory { range.wants_directory(&key) } else { range.wants_file(&key) } {
-                        names.push(name, is_directory).map_err(|_| too_many(&self.tree, &self.path))?;
-                    }
-                }
-            }
-            Ok(())
+    /// Opens the current directory again, which was closed below it; where another one has its place now, what
+    /// was left in it is gone.
+    fn back_from(&mut self, below: Option<Dir>) -> Result<()> {
+        let Some(frame) = self.frames.last_mut().filter(|frame| frame.directory.is_none()) else {
+            return Ok(());
         };
+        self.path.truncate(frame.path_len);
+        let flags = directory_flags(self.follow);
+        let is_it = |found: &OwnedFd| fstat(found).is_ok_and(|stat| identity(&stat) == frame.identity);
+        // Behind a link the way back is another one.
+        let above = below.and_then(|below| openat(&below, "..", flags, Mode::empty()).ok()).filter(is_it);
+        let found = match above {
+            Some(above) => Some(above),
+            None => self.tree.find_directory(LIST, &self.path, self.follow)?.filter(is_it),
+        };
+        let path = || self.tree.path(&self.path);
+        match found {
+            Some(found) => {
+                frame.directory = Some(Dir::from_fd(found).map_err(|errno| LIST.system(errno, &path()))?);
+            }
+            None => frame.listing = Arc::default(),
+        }
+        Ok(())
+    }
+
+    /// Everything that a directory holds, sorted.
+    fn load(&self, directory: &mut Dir) -> Result<Listing> {
+        let failed = |errno| LIST.system(errno, &self.tree.path(&self.path));
+        let mut listing = Listing::default();
+        let mut add = |name: &[u8], kind: Kind| match kind {
+            Kind::File => listing.names.push(name, false),
+            Kind::Directory => listing.names.push(name, true),
+            Kind::Special => listing.special.push(name, false),
+            Kind::Gone => Ok(()),
+        };
+        let too_many = |TooManyNames| too_many(&self.tree, &self.path);
+        let mut unclear: Vec<Vec<u8>> = Vec::new();
         for entry in directory.iter() {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_bytes();
@@ -228,19 +278,19 @@ impl Walker {
                 continue;
             }
             match entry.file_type() {
-                Some(Type::File) => add(name, Kind::File, &self.range, &mut self.page)?,
-                Some(Type::Directory) => add(name, Kind::Directory, &self.range, &mut self.page)?,
+                Some(Type::File) => add(name, Kind::File).map_err(too_many)?,
+                Some(Type::Directory) => add(name, Kind::Directory).map_err(too_many)?,
                 Some(Type::Symlink) if self.follow => unclear.push(name.to_vec()),
                 None => unclear.push(name.to_vec()),
-                Some(_) => add(name, Kind::Special, &self.range, &mut self.page)?,
+                Some(_) => add(name, Kind::Special).map_err(too_many)?,
             }
         }
         for name in unclear {
             let kind = find_out(directory, &name, self.follow).map_err(failed)?;
-            add(&name, kind, &self.range, &mut self.page)?;
+            add(&name, kind).map_err(too_many)?;
         }
-        names.sort();
-        Ok((names, holds_something))
+        listing.names.sort();
+        Ok(listing)
     }
 
     fn stat(&self, directory: &OwnedFd) -> Result<FileStat> {
@@ -294,6 +344,11 @@ impl Range {
         key.starts_with(&self.under)
             && self.after.as_ref().is_none_or(|after| key > after.as_slice())
             && self.until.as_ref().is_none_or(|until| key < until.as_slice())
+    }
+
+    /// Neither is this key or path after where the range begins, nor does it lead there.
+    fn is_behind(&self, path: &[u8]) -> bool {
+        self.after.as_ref().is_some_and(|after| path <= after.as_slice() && !after.starts_with(path))
     }
 
     /// May there be wanted keys behind this path, which ends in `/`?

@@ -8,6 +8,7 @@ use tests::crash::{BUCKET, End, recorded};
 use tests::family::{Dialect, Object, Server};
 use tests::group::{Group, Peak};
 use tests::home::Home;
+use tests::world::Side;
 
 const LIMIT: u64 = 256 << 20;
 /// What the process itself may take, so that some of the group is left to the files that it writes.
@@ -79,5 +80,27 @@ fn large_objects_fit_into_256_mib() {
     home.job(&from.side(), &to.side(), "");
     if import(&home).is_some() {
         must_be_equal(from.as_server(), to.as_server(), &home);
+    }
+}
+
+#[test]
+fn a_directory_of_very_many_files_is_held_once_and_arrives_whole() {
+    let (from, to) = (tempfile::TempDir::new().unwrap(), End::server(Dialect::Oss));
+    let count = number("BRIGADE_OBJECTS", 30_000);
+    for at in 0..count {
+        std::fs::File::create(from.path().join(format!("object-{:07}.bin", at * 7919 % count))).unwrap();
+    }
+    let home = Home::new();
+    home.job(&Side::local(from.path()), &to.side(), "");
+    if import(&home).is_some() {
+        let keys = to.as_server().keys(BUCKET);
+        let wanted: Vec<_> = (0..count).map(|at| format!("object-{at:07}.bin").into_bytes()).collect();
+        assert!(keys == wanted, "{} of {count}", keys.len());
+        let (done, failed) = recorded(&home, "local_test");
+        assert_eq!((done.len(), failed), (count, 0));
+        assert!(done.values().all(|records| records.len() == 1));
+        let log = std::fs::read_to_string(home.path().join("logs/import.log")).unwrap();
+        let scan = log.lines().filter(|line| line.contains("scan")).collect::<Vec<_>>().join("\n");
+        println!("{scan}");
     }
 }

@@ -11,6 +11,7 @@ use reqsign_core::time::Timestamp;
 use reqsign_core::{Context, Error, FileRead, HttpSend, OsEnv, ProvideCredential, Result};
 
 use crate::http::Http;
+use crate::meter::Meter;
 use crate::payload::Payload;
 
 /// Files with keys are read again this often.
@@ -97,7 +98,8 @@ struct Metadata(OnceLock<std::result::Result<Http, String>>);
 impl Metadata {
     /// Not the endpoint's client: its proxy and its CA file have nothing to do with the metadata service.
     fn client(&self) -> &std::result::Result<Http, String> {
-        let open = |target| Http::new(&Uri::from_static(target), None, "", METADATA_PATIENCE);
+        let open =
+            |target| Http::new(&Uri::from_static(target), None, "", METADATA_PATIENCE, Meter::unlimited());
         // A host without CA certificates can still ask its metadata service.
         self.0.get_or_init(|| open("https://metadata/").or_else(|_| open("http://metadata/")))
     }

@@ -2,30 +2,29 @@
 //! library on the way removes `.` or `..`). Never follows redirects, never decodes a body.
 
 mod connect;
+mod sending;
 
-use std::convert::Infallible;
 use std::fmt;
 use std::path::Path;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, Uri};
-use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::error::{Error, ErrorKind, Result, chain};
-use crate::meter::Meter;
+use crate::meter::{Arriving, Meter};
 use crate::payload::Payload;
 use crate::source::Body as ByteStream;
 use connect::{Connector, Proxy};
+use sending::{Progress, Sending};
 
 /// Servers close idle connections after this or later.
 const IDLE: Duration = Duration::from_secs(20);
@@ -43,6 +42,7 @@ pub(crate) struct Http {
     client: Client<Connector, Sending>,
     timeout: Duration,
     proxy_authorization: Option<HeaderValue>,
+    meter: Meter,
 }
 
 /// Why there was no answer, or no whole body.
@@ -52,33 +52,25 @@ pub(crate) struct Failure {
     pub(crate) text: String,
 }
 
-/// A payload on its way out, chunk by chunk, nothing copied.
-pub(crate) struct Sending {
-    payload: Payload,
-    next: usize,
-    left: u64,
-    /// Counts chunks, so that a slow sender is told from a stuck one.
-    progress: Arc<AtomicU64>,
-}
-
 // === impl Http ===
 
 impl Http {
     /// For requests to `target` (scheme and host count). `timeout` bounds connecting, waiting for the first
-    /// byte, and each pause in a body in either direction.
+    /// byte, and each pause in a body in either direction. Bodies pass the meter.
     pub(crate) fn new(
         target: &Uri,
         ca_file: Option<&Path>,
         proxy: &str,
         timeout: Duration,
+        meter: Meter,
     ) -> std::result::Result<Self, String> {
         let proxy = Arc::new(Proxy::new(proxy)?);
         let proxy_authorization = proxy.authorization(target);
-        let connector = connect::connector(target, ca_file, proxy, timeout)?;
+        let connector = connect::connector(target, ca_file, proxy, timeout, meter.clone())?;
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE);
         builder.pool_max_idle_per_host(IDLE_CONNECTIONS);
-        Ok(Http { client: builder.build(connector), timeout, proxy_authorization })
+        Ok(Http { client: builder.build(connector), timeout, proxy_authorization, meter })
     }
 
     /// Sends a signed request. `patience` multiplies the time to the first byte, for calls that make the
@@ -92,11 +84,11 @@ impl Http {
         if let Some(authorization) = &self.proxy_authorization {
             parts.headers.insert(http::header::PROXY_AUTHORIZATION, authorization.clone());
         }
-        let progress = Arc::new(AtomicU64::new(0));
+        let progress = Arc::new(Progress::default());
         // What was handed over may still lie in buffers on the way, where no progress is seen.
         let drain = Duration::from_millis(payload.len().min(BUFFERS) * 1000 / SLOWEST);
         let usual = self.timeout.saturating_mul(patience);
-        let body = Sending { left: payload.len(), payload, next: 0, progress: progress.clone() };
+        let body = Sending::begin(payload, self.meter.clone(), progress.clone()).await;
         let mut answer = pin!(self.client.request(Request::from_parts(parts, body)));
         let (mut seen, mut draining) = (0, false);
         loop {
@@ -104,7 +96,12 @@ impl Http {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(error)) => return Err(Failure::of_client(&error)),
                 Err(_) => {
-                    let now = progress.load(Ordering::Relaxed);
+                    let now = progress.chunks.load(Ordering::Relaxed);
+                    if progress.held.load(Ordering::Relaxed) {
+                        // It is we who wait.
+                        draining = false;
+                        continue;
+                    }
                     if now == seen && (draining || drain.is_zero()) {
                         return Err(Failure::timeout("no answer", self.timeout));
                     }
@@ -139,23 +136,23 @@ impl Http {
         Ok(only.unwrap_or_else(|| whole.freeze()))
     }
 
-    /// A body as a stream; each chunk passes the meter.
+    /// A body as a stream.
     pub(crate) fn stream(
         &self,
         body: Incoming,
-        meter: Meter,
+        arriving: Arriving,
         fail: impl Fn(Failure) -> Error + Send + 'static,
     ) -> ByteStream {
-        let state = (Some(body), meter, fail, self.timeout);
-        Box::pin(futures::stream::unfold(state, |(body, meter, fail, timeout)| async move {
+        let state = (Some(body), arriving, fail, self.timeout);
+        Box::pin(futures::stream::unfold(state, |(body, mut arriving, fail, timeout)| async move {
             let mut body = body?;
             match next_chunk(&mut body, timeout).await {
                 Ok(Some(chunk)) => {
-                    meter.bytes_read(chunk.len()).await;
-                    Some((Result::Ok(chunk), (Some(body), meter, fail, timeout)))
+                    arriving.came(chunk.len() as u64).await;
+                    Some((Result::Ok(chunk), (Some(body), arriving, fail, timeout)))
                 }
                 Ok(None) => None,
-                Err(failure) => Some((Err(fail(failure)), (None, meter, fail, timeout))),
+                Err(failure) => Some((Err(fail(failure)), (None, arriving, fail, timeout))),
             }
         }))
     }
@@ -203,32 +200,6 @@ impl Failure {
             text += "; if the endpoint has its own authority, set ca_file";
         }
         Failure { kind, text }
-    }
-}
-
-// === impl Sending ===
-
-impl Body for Sending {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<std::result::Result<Frame<Bytes>, Infallible>>> {
-        let Some(chunk) = self.payload.chunks().get(self.next).cloned() else { return Poll::Ready(None) };
-        self.next += 1;
-        self.left -= chunk.len() as u64;
-        self.progress.fetch_add(1, Ordering::Relaxed);
-        Poll::Ready(Some(Ok(Frame::data(chunk))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
     }
 }
 

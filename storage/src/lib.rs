@@ -15,6 +15,7 @@ pub mod memory;
 pub mod meta;
 pub mod meter;
 pub mod open;
+mod pace;
 pub mod payload;
 pub mod retry;
 mod s3;

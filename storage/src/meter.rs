@@ -1,11 +1,19 @@
 //! Counts requests by kind and bytes, and holds them back to the limits, which may change while it runs.
 
-use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use tokio::time::Instant;
+
+use crate::pace::{Pace, Turn};
+
+/// What kernel and connection take of a body before anybody reads it: paid for before it is asked for.
+const AHEAD: u64 = 256 << 10;
+/// The same as seconds of the rate, where that is less.
+const AHEAD_S: f64 = 0.1;
+/// Bytes that are sent are paid for in pieces of so many seconds of the rate.
+const SLICE_S: f64 = 0.05;
 
 /// Which end of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,22 +65,29 @@ struct Count {
     throttled: AtomicU64,
 }
 
-/// Bytes/s and requests/s that both ends of a job share. Changeable while it runs.
-#[derive(Debug, Default)]
-pub struct RateLimits {
-    bytes: RwLock<Option<Arc<Limit>>>,
-    requests: RwLock<Option<Arc<Limit>>>,
-    waited_us: AtomicU64,
+/// The body of one object on its way in. It is paid for a little before it is read, because what was asked for
+/// comes, whether it is read or not.
+#[derive(Debug)]
+pub(crate) struct Arriving {
+    meter: Meter,
+    turn: Turn,
+    /// As it is expected.
+    len: u64,
+    ahead: u64,
+    read: u64,
+    paid: u64,
 }
 
-#[derive(Debug)]
-struct Limit {
-    per_s: u64,
-    /// What one cell of the limiter stands for: it counts in u32.
-    unit: u64,
-    /// The largest number of cells that may pass at once: a tenth of a second's.
-    burst: NonZeroU32,
-    limiter: DefaultDirectRateLimiter,
+/// Ceilings that both ends of a job share: requests/s of both together, bytes/s of what is read and of what is
+/// written. Changeable while it runs.
+#[derive(Debug, Default)]
+pub struct RateLimits {
+    read: Pace,
+    written: Pace,
+    requests: Pace,
+    /// What passes here has to pass there as well.
+    above: Option<Arc<RateLimits>>,
+    waited_us: AtomicU64,
 }
 
 /// One line of the counters.
@@ -124,7 +139,7 @@ impl Meter {
 
     /// Before each request: waits for the limit, counts.
     pub async fn request(&self, kind: RequestKind) {
-        self.limits.requests(1).await;
+        self.limits.pass(Turn::of(1), |limits| &limits.requests, 1).await;
         self.inner.counts[kind as usize].requests.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -137,13 +152,42 @@ impl Meter {
         }
     }
 
-    /// Before `n` bytes are read from a body: waits for the limit, counts.
+    /// Before `n` bytes are read: waits for the limit, counts.
     pub async fn bytes_read(&self, n: usize) {
         self.inner.bytes.fetch_add(n as u64, Ordering::Relaxed);
-        self.limits.bytes(n as u64).await;
+        self.limits.pass(Turn::of(n as u64), |limits| &limits.read, n as u64).await;
     }
 
-    /// After `n` bytes were written: counts. (Limits are applied where bytes are read, once.)
+    /// Before an object of `len` bytes is asked for: waits for the limit of its beginning.
+    pub(crate) async fn arriving(&self, len: u64) -> Arriving {
+        let ahead = match self.limits.bytes_per_s() {
+            None => 0,
+            Some(per_s) => AHEAD.min((per_s * AHEAD_S) as u64),
+        };
+        let (turn, paid) = (Turn::of(len), len.min(ahead));
+        self.limits.pass(turn, |limits| &limits.read, paid).await;
+        Arriving { meter: self.clone(), turn, len, ahead, read: 0, paid }
+    }
+
+    /// Before the next `n` bytes of a body are sent, which began when it was its `turn`: waits for the limit.
+    pub(crate) async fn sending(&self, turn: Turn, n: u64) {
+        self.limits.pass(turn, |limits| &limits.written, n).await;
+    }
+
+    /// The same, for work that blocks its thread anyway.
+    pub(crate) fn sending_blocks(&self, turn: Turn, n: u64) {
+        if self.slice().is_some() {
+            tokio::runtime::Handle::current().block_on(self.sending(turn, n));
+        }
+    }
+
+    /// Bytes are written in pieces of at most this much; `None`: nothing holds them back.
+    pub(crate) fn slice(&self) -> Option<usize> {
+        let slice = |per_s: f64| usize::try_from((per_s * SLICE_S) as u64).unwrap_or(usize::MAX);
+        self.limits.bytes_per_s().map(|per_s| slice(per_s).clamp(1, 256 << 10))
+    }
+
+    /// After `n` bytes were written: counts.
     pub fn bytes_written(&self, n: u64) {
         self.inner.bytes.fetch_add(n, Ordering::Relaxed);
     }
@@ -168,13 +212,45 @@ impl Meter {
     }
 }
 
+// === impl Arriving ===
+
+impl Arriving {
+    /// After `n` bytes of it came: counts, and waits until the next ones may.
+    pub(crate) async fn came(&mut self, n: u64) {
+        self.meter.inner.bytes.fetch_add(n, Ordering::Relaxed);
+        self.read += n;
+        let due = self.len.min(self.read + self.ahead).max(self.read);
+        let unpaid = due.saturating_sub(self.paid);
+        self.turn.left = self.len.saturating_sub(self.paid);
+        self.paid += unpaid;
+        self.meter.limits.pass(self.turn, |limits| &limits.read, unpaid).await;
+    }
+}
+
 // === impl RateLimits ===
 
 impl RateLimits {
-    /// New ceilings; 0 = none. The same ones again change nothing.
-    pub fn set(&self, bytes_per_s: u64, requests_per_s: u64) {
-        replace(&self.bytes, bytes_per_s);
-        replace(&self.requests, requests_per_s);
+    /// No limits of its own yet; whatever passes has to pass `above` as well.
+    pub fn below(above: Arc<RateLimits>) -> Self {
+        RateLimits { above: Some(above), ..RateLimits::default() }
+    }
+
+    /// New ceilings a second; `None`: there is none, 0: nothing passes. The same ones again change nothing.
+    pub fn set(&self, bytes_per_s: Option<f64>, requests_per_s: Option<f64>) {
+        self.read.set(bytes_per_s);
+        self.written.set(bytes_per_s);
+        self.requests.set(requests_per_s);
+    }
+
+    /// Is anything held back, here or above?
+    pub fn hold_back(&self) -> bool {
+        let own = self.read.limited() || self.requests.limited();
+        own || self.above.as_ref().is_some_and(|above| above.hold_back())
+    }
+
+    /// The ceilings as they were set.
+    pub fn get(&self) -> (Option<f64>, Option<f64>) {
+        (self.read.per_s(), self.requests.per_s())
     }
 
     /// Microseconds that everybody together waited for a limit.
@@ -182,69 +258,35 @@ impl RateLimits {
         self.waited_us.load(Ordering::Relaxed)
     }
 
-    /// Waits until `n` bytes may pass.
-    pub async fn bytes(&self, n: u64) {
-        self.wait(&self.bytes, n).await;
+    /// The lowest ceiling of bytes here and above.
+    fn bytes_per_s(&self) -> Option<f64> {
+        let own = if self.read.limited() { self.read.per_s() } else { None };
+        let above = self.above.as_ref().and_then(|above| above.bytes_per_s());
+        own.into_iter().chain(above).reduce(f64::min)
     }
 
-    /// Waits until `n` requests may be sent.
-    pub async fn requests(&self, n: u64) {
-        self.wait(&self.requests, n).await;
-    }
-
-    async fn wait(&self, slot: &RwLock<Option<Arc<Limit>>>, n: u64) {
-        let mut left = n;
-        while left > 0 {
-            let Some(limit) = slot.read().ok().and_then(|slot| slot.clone()) else { return };
-            // In slices of at most a tenth of a second, so that a changed limit is felt soon.
-            let slice = left.min(u64::from(limit.burst.get()) * limit.unit);
-            left -= slice;
-            let cells = NonZeroU32::new(slice.div_ceil(limit.unit) as u32).unwrap_or(NonZeroU32::MIN);
-            let begun = Instant::now();
-            // The only error is a slice above the burst, which the line above rules out.
-            let _ = limit.limiter.until_n_ready(cells).await;
-            let waited = begun.elapsed();
-            if waited > Duration::from_micros(200) {
-                self.waited_us.fetch_add(waited.as_micros() as u64, Ordering::Relaxed);
+    /// Waits until `n` may pass, here and then above.
+    async fn pass(&self, turn: Turn, which: impl Fn(&RateLimits) -> &Pace, n: u64) {
+        let mut begun = None;
+        let mut level = Some(self);
+        while let Some(limits) = level {
+            let pace = which(limits);
+            if pace.limited() {
+                begun.get_or_insert_with(Instant::now);
+                pace.pass(turn, n).await;
             }
+            level = limits.above.as_deref();
         }
-    }
-}
-
-fn replace(slot: &RwLock<Option<Arc<Limit>>>, per_s: u64) {
-    let Ok(mut slot) = slot.write() else { return };
-    if slot.as_ref().map_or(0, |limit| limit.per_s) != per_s {
-        *slot = Limit::new(per_s).map(Arc::new);
-    }
-}
-
-impl Limit {
-    fn new(per_s: u64) -> Option<Self> {
-        // At most 10^6 cells a second keep the limiter exact; the burst is a tenth of a second.
-        let unit = per_s.div_ceil(1_000_000).max(1);
-        let cells = NonZeroU32::new((per_s / unit) as u32)?;
-        let burst = NonZeroU32::new((cells.get() / 10).max(1))?;
-        let quota = Quota::per_second(cells).allow_burst(burst);
-        Some(Limit { per_s, unit, burst, limiter: RateLimiter::direct(quota) })
+        let waited = begun.map(|begun| begun.elapsed()).unwrap_or_default();
+        if waited > Duration::from_micros(200) {
+            self.waited_us.fetch_add(waited.as_micros() as u64, Ordering::Relaxed);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn a_limit_holds_and_can_be_lifted() {
-        let limits = Arc::new(RateLimits::default());
-        limits.set(1 << 20, 0);
-        let begun = Instant::now();
-        limits.bytes(1 << 18).await;
-        assert!(begun.elapsed() >= Duration::from_millis(100), "{:?}", begun.elapsed());
-        limits.set(0, 0);
-        let begun = Instant::now();
-        limits.bytes(1 << 30).await;
-        assert!(begun.elapsed() < Duration::from_millis(100));
-    }
 
     #[tokio::test]
     async fn requests_are_counted_by_kind() {

@@ -14,7 +14,8 @@ pub struct Payload {
 
 impl Payload {
     /// Of chunks in order.
-    pub fn new(chunks: Vec<Bytes>) -> Self {
+    pub fn new(mut chunks: Vec<Bytes>) -> Self {
+        chunks.retain(|chunk| !chunk.is_empty());
         let len = chunks.iter().map(|chunk| chunk.len() as u64).sum();
         Payload { chunks, len }
     }

@@ -77,8 +77,14 @@ impl S3Store {
             return Err(bad("endpoint and bucket are needed".into()));
         }
         let path_style = path_style(endpoint, uri.host().unwrap_or_default(), &scheme);
-        let http =
-            Http::new(&uri, endpoint.ca_file.as_deref(), &endpoint.proxy, context.timeout).map_err(bad)?;
+        let http = Http::new(
+            &uri,
+            endpoint.ca_file.as_deref(),
+            &endpoint.proxy,
+            context.timeout,
+            context.meter.clone(),
+        )
+        .map_err(bad)?;
         // With keys of a key service the ETag is no MD5 (S3 API reference, "Object").
         let plain = !endpoint.server_side_encryption.to_ascii_lowercase().contains("kms");
         let below = !endpoint.prefix.is_empty();

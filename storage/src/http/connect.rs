@@ -23,6 +23,8 @@ use rustls_pki_types::pem::PemObject;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
+use crate::meter::Meter;
+
 /// What hyper's pool asks for connections.
 pub(crate) type Connector = HttpsConnector<Dial>;
 
@@ -31,11 +33,16 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A connection attempt to one address must not eat the whole time of a step.
 const CONNECT_MOST: Duration = Duration::from_secs(10);
 
+/// Bytes that a connection under a limit takes in before they are read. Without a limit the system finds the
+/// size that the network needs.
+const RECEIVED: usize = 64 << 10;
+
 /// Opens TCP connections, through the proxy where one is set.
 #[derive(Debug, Clone)]
 pub(crate) struct Dial {
     http: HttpConnector,
     proxy: Arc<Proxy>,
+    meter: Meter,
 }
 
 /// Which requests go through a proxy.
@@ -59,6 +66,7 @@ pub(crate) fn connector(
     ca_file: Option<&Path>,
     proxy: Arc<Proxy>,
     timeout: Duration,
+    meter: Meter,
 ) -> Result<Connector, String> {
     let mut http = HttpConnector::new();
     http.enforce_http(false);
@@ -68,7 +76,7 @@ pub(crate) fn connector(
     let https = target.scheme_str() == Some("https");
     let tls = tls_config(https, ca_file)?;
     let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
-    Ok(builder.wrap_connector(Dial { http, proxy }))
+    Ok(builder.wrap_connector(Dial { http, proxy, meter }))
 }
 
 fn tls_config(needed: bool, ca_file: Option<&Path>) -> Result<ClientConfig, String> {
@@ -167,6 +175,8 @@ impl Service<Uri> for Dial {
     }
 
     fn call(&mut self, target: Uri) -> Self::Future {
+        // Whatever the system takes in for us has passed already.
+        self.http.set_recv_buffer_size(self.meter.slice().map(|_| RECEIVED));
         let Some(proxy) = self.proxy.intercept(&target) else {
             let connecting = self.http.call(target);
             return Box::pin(async move { Ok(Stream { io: connecting.await?, forwarded: false }) });

@@ -34,7 +34,7 @@ async fn head(stream: &mut TcpStream) -> String {
 }
 
 fn client(target: &Uri, proxy: &str) -> Http {
-    Http::new(target, None, proxy, Duration::from_millis(300)).unwrap()
+    Http::new(target, None, proxy, Duration::from_millis(300), Meter::unlimited()).unwrap()
 }
 
 async fn get(http: &Http, uri: &Uri) -> std::result::Result<Response<Incoming>, Failure> {
@@ -63,7 +63,7 @@ async fn a_body_that_stops_is_a_time_out_and_one_that_ends_early_is_broken() {
         let http = client(&uri, "");
         let body = get(&http, &uri).await.unwrap().into_body();
         let fail = |failure: Failure| Error::new(failure.kind, crate::Op::Get, failure.text);
-        let chunks: Vec<_> = http.stream(body, Meter::unlimited(), fail).collect().await;
+        let chunks: Vec<_> = http.stream(body, Meter::unlimited().arriving(0).await, fail).collect().await;
         assert_eq!(chunks[0].as_ref().unwrap(), "12345");
         assert_eq!(chunks[1].as_ref().unwrap_err().kind(), kind);
         assert_eq!(chunks.len(), 2);

@@ -20,7 +20,7 @@ use proto::breakpoint::{self, breakpoint};
 use super::{At, CRC, modified_ms};
 use crate::error::{ErrorKind, Op, Result};
 use crate::meta::Version;
-use crate::meter::{Meter, RequestKind};
+use crate::meter::{Arriving, Meter, RequestKind};
 use crate::source::Body;
 
 /// Up to here a file is read in one piece of work; larger ones in pieces of this size.
@@ -115,22 +115,26 @@ pub(super) fn whole(bytes: Bytes, meter: Meter) -> Body {
 
 /// Piece after piece, each read when it is asked for.
 pub(super) fn pieces(reading: Reading, range: std::ops::Range<u64>, meter: Meter) -> Body {
-    let state = Some((Arc::new(reading), range));
+    let state = Some((Arc::new(reading), range, None::<Arriving>));
     stream::unfold((state, meter), |(state, meter)| async move {
-        let (reading, range) = state?;
+        let (reading, range, arriving) = state?;
         let len = PIECE.min(range.end - range.start);
         if len == 0 {
             return None;
         }
+        let mut arriving = match arriving {
+            Some(arriving) => arriving,
+            None => meter.arriving(range.end - range.start).await,
+        };
         let next = range.start + len..range.end;
-        meter.bytes_read(len as usize).await;
+        arriving.came(len).await;
         let (from, is_last, file) = (range.start, next.is_empty(), reading.clone());
         let at = At::key(Op::Get, &reading.key);
         let read = at.blocking(move || file.piece(from, len, is_last)).await;
         if read.is_err() {
             meter.failed(RequestKind::Get, false);
         }
-        let state = read.is_ok().then_some((reading, next));
+        let state = read.is_ok().then_some((reading, next, Some(arriving)));
         Some((read, (state, meter)))
     })
     .boxed()

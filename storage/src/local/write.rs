@@ -20,6 +20,7 @@ use crate::destination::{Destination, Limits, PartDone, PutOptions, Unwanted, Up
 use crate::error::{ErrorKind, Op, Result};
 use crate::meta::{Checksums, Headers};
 use crate::meter::RequestKind;
+use crate::pace::Turn;
 use crate::payload::Payload;
 
 #[async_trait]
@@ -63,7 +64,7 @@ impl Destination for LocalDestination {
         self.run(Op::Part, RequestKind::Part, move |destination| {
             let at = At::key(Op::Part, &upload.key);
             let temporary = destination.reopen(at, &upload)?;
-            let crc = write_part(at, &temporary, offset, &payload)?;
+            let crc = write_part(&destination.tree, at, &temporary, offset, &payload)?;
             destination.tree.meter.bytes_written(payload.len());
             let etag = format!("{crc:016x}");
             Ok(PartDone { number, offset, size: payload.len(), etag, crc: Some(crc), md5: None })
@@ -143,8 +144,8 @@ impl LocalDestination {
             return Err(at.error(ErrorKind::PreconditionFailed, "a file of this name is there already"));
         }
         let mut temporary = Temporary::unnamed(&self.tree, at, directory, &place.directories)?;
-        for chunk in payload.chunks() {
-            temporary.file.write_all(chunk).map_err(|error| at.io(&error, &temporary.path))?;
+        for piece in self.tree.paced(payload) {
+            temporary.file.write_all(piece).map_err(|error| at.io(&error, &temporary.path))?;
         }
         let crc = read_back(at, &temporary, 0, payload)?;
         finish(at, &temporary, payload.len(), options)?;
@@ -237,6 +238,17 @@ impl LocalDestination {
 }
 
 impl Tree {
+    /// The bytes in order, each piece when the limit lets it pass.
+    fn paced<'a>(&'a self, payload: &'a Payload) -> impl Iterator<Item = &'a [u8]> {
+        let slice = self.meter.slice().unwrap_or(usize::MAX);
+        let mut turn = Turn::of(payload.len());
+        let pieces = payload.chunks().iter().flat_map(move |chunk| chunk.chunks(slice));
+        pieces.inspect(move |piece| {
+            self.meter.sending_blocks(turn, piece.len() as u64);
+            turn.left = turn.left.saturating_sub(piece.len() as u64);
+        })
+    }
+
     /// Makes the root where it is missing, and tries whether a file can be made in it.
     fn check_writable(&self, at: At<'_>) -> Result<()> {
         std::fs::create_dir_all(&self.root).map_err(|error| match error.kind() {
@@ -251,12 +263,12 @@ impl Tree {
 }
 
 /// Writes a part into its place and reads it back; on disk when this returns.
-fn write_part(at: At<'_>, temporary: &Temporary, offset: u64, payload: &Payload) -> Result<u64> {
+fn write_part(tree: &Tree, at: At<'_>, temporary: &Temporary, offset: u64, payload: &Payload) -> Result<u64> {
     let failed = |error: std::io::Error| at.io(&error, &temporary.path);
     let mut position = offset;
-    for chunk in payload.chunks() {
-        temporary.file.write_all_at(chunk, position).map_err(failed)?;
-        position += chunk.len() as u64;
+    for piece in tree.paced(payload) {
+        temporary.file.write_all_at(piece, position).map_err(failed)?;
+        position += piece.len() as u64;
     }
     let crc = read_back(at, temporary, offset, payload)?;
     temporary.file.sync_data().map_err(failed)?;

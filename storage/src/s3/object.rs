@@ -47,6 +47,8 @@ impl Client {
         if let Some(range) = &range {
             call = call.header("range", &format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
         }
+        let expected = range.as_ref().map_or(version.size, |range| range.end - range.start);
+        let arriving = self.meter.arriving(expected).await;
         let (head, body) = self.send(&call).await?.into_parts();
         let (size, skip) = extent(&call, head.status, &head.headers, range.as_ref(), version)?;
         let meta = headers::meta(self.dialect, &head.headers, size);
@@ -54,7 +56,7 @@ impl Client {
         let on = key.clone();
         let fail =
             move |failure: crate::http::Failure| Error::new(failure.kind, Op::Get, failure.text).on(&on);
-        let body = self.http.stream(body, self.meter.clone(), fail);
+        let body = self.http.stream(body, arriving, fail);
         let body = match (skip, range) {
             (Some(skip), Some(range)) => slice(body, skip, range.end - range.start),
             _ => body,

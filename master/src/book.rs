@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use proto::v1::{TaskRef, WorkerStat};
 use proto::{JobName, TaskId};
 use storage::Meter;
+use storage::meter::RateLimits;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Sheet;
@@ -62,6 +63,8 @@ pub(crate) struct ScanRun {
     /// Its requests, by side.
     pub(crate) source: Option<Meter>,
     pub(crate) destination: Option<Meter>,
+    /// Its part of the job's requests.
+    pub(crate) limits: Arc<RateLimits>,
 }
 
 /// A task that was handed out at least once and is not settled.
@@ -141,6 +144,20 @@ impl Job {
             resumed: false,
             tidying: false,
         }
+    }
+
+    /// Divides the job's requests a second between its scan, which gets a tenth while it runs, and the workers.
+    /// Gives the scan's part, which is never all of it.
+    pub(crate) fn divide_requests(&mut self) -> u64 {
+        let all = self.record.requests_per_s;
+        if self.scan.running.is_none() || all == 0 {
+            self.scan.limits.set(None, None);
+            return 0;
+        }
+        // One in two seconds leaves something to the workers where one a second is all.
+        let part = if all == 1 { 0.5 } else { (all / 10).max(1) as f64 };
+        self.scan.limits.set(None, Some(part));
+        if all == 1 { 0 } else { part as u64 }
     }
 
     /// A task's full name.

@@ -227,8 +227,15 @@ fn open(keeper: &Keeper, conf: &JobConf, source: bool) -> Result<Arc<dyn Source>
     let meter = {
         let mut book = keeper.master.book();
         let job = book.job_mut(keeper.job.as_str());
-        let slot = job.map(|job| if source { &mut job.scan.source } else { &mut job.scan.destination });
-        slot.map_or_else(|_| Meter::unlimited(), |slot| slot.get_or_insert_with(Meter::unlimited).clone())
+        job.map_or_else(
+            |_| Meter::unlimited(),
+            |job| {
+                job.divide_requests();
+                let limits = job.scan.limits.clone();
+                let slot = if source { &mut job.scan.source } else { &mut job.scan.destination };
+                slot.get_or_insert_with(|| Meter::new(limits)).clone()
+            },
+        )
     };
     let endpoint = if source { &conf.source } else { &conf.destination };
     let context = Context { meter, timeout: conf.transfer.timeout, job: conf.name.clone() };

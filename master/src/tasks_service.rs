@@ -67,12 +67,13 @@ impl Master {
             }
             let objects = job.tally().objects();
             job.rates.pulse(name, &book.workers, objects, now);
+            let for_scan = job.divide_requests();
             let record = &job.record;
             reply.jobs.push(v1::JobLimits {
                 job: name.clone(),
                 limits: Some(v1::Limits {
                     bytes_per_s: record.bytes_per_s,
-                    requests_per_s: record.requests_per_s,
+                    requests_per_s: record.requests_per_s - for_scan,
                 }),
                 priority: record.priority,
                 revision: record.revision,
@@ -87,14 +88,16 @@ impl Master {
         Manifests::of(&self.folder(&id.job)).read(&id.stem()).map(Bytes::from)
     }
 
-    /// The configuration as the current round uses it.
+    /// The configuration as the current round uses it, with the limits of this moment.
     pub(crate) fn job_config(&self, name: &str) -> Result<v1::JobConfig, MasterError> {
-        let (round, revision) = {
+        let (round, revision, limits) = {
             let book = self.book();
             let record = &book.job(name)?.record;
-            (record.round, record.revision)
+            (record.round, record.revision, (record.bytes_per_s, record.requests_per_s))
         };
-        Ok(v1::JobConfig { config: self.round_conf(name, round)?.to_wire(), revision })
+        let mut conf = self.round_conf(name, round)?;
+        (conf.transfer.bytes_per_s, conf.transfer.requests_per_s) = limits;
+        Ok(v1::JobConfig { config: conf.to_wire(), revision })
     }
 }
 

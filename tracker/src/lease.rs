@@ -1,5 +1,6 @@
 //! The table of leases: grant, renew, expire, fence. Pure: time is an argument.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ pub(crate) struct LeaseTable {
     of: BTreeMap<String, BTreeSet<u64>>,
     /// Who works for each job, and under how many leases: asked for at each heartbeat of each worker.
     working: BTreeMap<String, BTreeMap<String, usize>>,
+    /// The fences of leases that nobody holds yet, with their jobs.
+    orphans: BTreeMap<u64, String>,
 }
 
 #[derive(Debug, Clone)]
@@ -40,7 +43,13 @@ const UNKNOWN_AFTER: Duration = Duration::from_secs(5);
 
 impl LeaseTable {
     pub(crate) fn new(length: Duration) -> Self {
-        LeaseTable { length, leases: BTreeMap::new(), of: BTreeMap::new(), working: BTreeMap::new() }
+        LeaseTable {
+            length,
+            leases: BTreeMap::new(),
+            of: BTreeMap::new(),
+            working: BTreeMap::new(),
+            orphans: BTreeMap::new(),
+        }
     }
 
     /// Gives a task to a worker.
@@ -53,8 +62,10 @@ impl LeaseTable {
 
     /// A task that was out before this tracker started: kept for whoever still renews it.
     pub(crate) fn orphan(&mut self, task: TaskRef, now: Instant, until: Instant) {
-        let lease = Lease { worker: None, granted: now, until, task };
-        self.leases.entry(lease.task.fence).or_insert(lease);
+        if let Entry::Vacant(place) = self.leases.entry(task.fence) {
+            self.orphans.insert(task.fence, task.job.clone());
+            place.insert(Lease { worker: None, granted: now, until, task });
+        }
     }
 
     /// May a report with this fence pass?
@@ -116,15 +127,28 @@ impl LeaseTable {
         self.leases.keys().copied().collect()
     }
 
-    /// Among how many workers the cluster's limits are divided, and those of each job that this worker works
-    /// for. A worker that has no task now counts as if it had its first one.
-    pub(crate) fn sharing<'a>(
+    /// How many workers have work, and who they are.
+    pub(crate) fn working(&self) -> (usize, impl Fn(&str) -> bool) {
+        (self.of.len(), |worker| self.of.contains_key(worker))
+    }
+
+    /// The jobs that this worker works for, and who does.
+    pub(crate) fn jobs_of<'a>(
         &'a self,
         worker: &'a str,
-    ) -> (usize, impl Iterator<Item = (&'a str, usize)> + use<'a>) {
+    ) -> impl Iterator<Item = (&'a str, (usize, impl Fn(&str) -> bool))> {
         let jobs = self.working.iter().filter(move |(_, workers)| workers.contains_key(worker));
-        let jobs = jobs.map(|(job, workers)| (job.as_str(), workers.len()));
-        (self.of.len() + usize::from(!self.of.contains_key(worker)), jobs)
+        jobs.map(|(job, workers)| {
+            (job.as_str(), (workers.len(), |worker: &str| workers.contains_key(worker)))
+        })
+    }
+
+    /// Are there leases, of this job or of any, whose holder was not heard of since this tracker started?
+    pub(crate) fn orphaned(&self, job: Option<&str>) -> bool {
+        match job {
+            None => !self.orphans.is_empty(),
+            Some(job) => self.orphans.values().any(|of| of == job),
+        }
     }
 
     /// All leases of a worker; they are gone from the table.
@@ -150,6 +174,7 @@ impl LeaseTable {
     fn assign(&mut self, fence: u64, worker: &str) {
         let Some(lease) = self.leases.get_mut(&fence) else { return };
         lease.worker = Some(worker.to_owned());
+        self.orphans.remove(&fence);
         self.of.entry(worker.to_owned()).or_default().insert(fence);
         let workers = self.working.entry(lease.task.job.clone()).or_default();
         *workers.entry(worker.to_owned()).or_default() += 1;
@@ -158,6 +183,7 @@ impl LeaseTable {
     /// The one place where a lease goes.
     fn remove(&mut self, fence: u64) -> Option<TaskRef> {
         let lease = self.leases.remove(&fence)?;
+        self.orphans.remove(&fence);
         let Some(worker) = lease.worker else { return Some(lease.task) };
         if let Some(fences) = self.of.get_mut(&worker) {
             fences.remove(&fence);

@@ -1,30 +1,61 @@
-//! Divides limits among workers: equal shares of those that have work, so that the sum is never above the
-//! limit. Pure.
+//! Divides limits among workers: equal shares of those that have work, whose sum is never above the limit. Pure.
+//!
+//! A share that grows may only take what others have given up. What they use is what they said in their last
+//! heartbeat or were told since, whichever is more: an answer may get lost, and whoever did not hear it goes on with
+//! what it has.
 
-use proto::v1::Limits;
+use std::collections::BTreeMap;
 
-/// One of `workers` equal shares. A limit of 0 stays "none"; a share is never 0, so a limit below the number
-/// of workers is passed by at most one a second and worker.
-pub(crate) fn share(limits: &Limits, workers: usize) -> Limits {
-    let workers = workers.max(1) as u64;
-    let part = |total: u64| if total == 0 { 0 } else { (total / workers).max(1) };
-    Limits { bytes_per_s: part(limits.bytes_per_s), requests_per_s: part(limits.requests_per_s) }
+use proto::v1::{Limits, Share};
+
+/// How one limit is divided: of the cluster, or of a job.
+#[derive(Debug, Default)]
+pub(crate) struct Division {
+    bytes: Shares,
+    requests: Shares,
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
+/// Of bytes or of requests a second; infinite where there is no limit.
+#[derive(Debug, Default)]
+struct Shares(BTreeMap<String, f64>);
 
-    use super::*;
+// === impl Division ===
 
-    proptest! {
-        #[test]
-        fn shares_never_add_up_to_more_than_the_limit(total in 1000u64.., workers in 1usize..1000) {
-            let limits = Limits { bytes_per_s: total, requests_per_s: 0 };
-            let each = share(&limits, workers);
-            prop_assert!(each.bytes_per_s.saturating_mul(workers as u64) <= total);
-            prop_assert!(each.bytes_per_s > 0);
-            prop_assert_eq!(each.requests_per_s, 0);
+impl Division {
+    /// The share of a worker that says what it uses now. `working`: how many divide the limit, this one included,
+    /// and who they are. `unknown`: there may be others that nobody has heard of since this tracker started.
+    pub(crate) fn tell(
+        &mut self,
+        limits: &Limits,
+        worker: &str,
+        said: &Share,
+        working: (usize, impl Fn(&str) -> bool),
+        unknown: bool,
+    ) -> Share {
+        let (workers, works) = working;
+        let of = |shares: &mut Shares, limit: u64, said: Option<f64>| {
+            let limit = if limit == 0 { f64::INFINITY } else { limit as f64 };
+            shares.0.retain(|known, _| works(known));
+            let told = shares.tell(limit, worker, said.unwrap_or(f64::INFINITY), workers, unknown);
+            told.is_finite().then_some(told)
+        };
+        Share {
+            bytes_per_s: of(&mut self.bytes, limits.bytes_per_s, said.bytes_per_s),
+            requests_per_s: of(&mut self.requests, limits.requests_per_s, said.requests_per_s),
         }
     }
 }
+
+impl Shares {
+    fn tell(&mut self, limit: f64, worker: &str, said: f64, workers: usize, unknown: bool) -> f64 {
+        let fair = limit / workers.max(1) as f64;
+        let others: f64 = self.0.iter().filter(|(other, _)| *other != worker).map(|(_, used)| used).sum();
+        let room = if unknown { 0.0 } else { limit - others };
+        let told = if limit.is_infinite() || fair <= said { fair } else { fair.min(room).max(said) };
+        self.0.insert(worker.to_owned(), told.max(said));
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use proto::v1;
 use tokio::time::Instant;
 
 use crate::lease::LeaseTable;
-use crate::limits;
+use crate::limits::Division;
 use crate::queue::Queue;
 
 /// The tracker's whole memory.
@@ -34,6 +34,8 @@ pub(crate) struct State {
     cluster: Option<v1::Limits>,
     /// Each job's limits.
     jobs: BTreeMap<String, v1::Limits>,
+    cluster_shares: Division,
+    job_shares: BTreeMap<String, Division>,
     /// Answers to Pulse in a row that knew of more tasks than are here.
     astray: u32,
     /// This tracker has been attached before.
@@ -69,6 +71,8 @@ impl State {
             stopped: BTreeSet::new(),
             cluster: None,
             jobs: BTreeMap::new(),
+            cluster_shares: Division::default(),
+            job_shares: BTreeMap::new(),
             astray: 0,
             attached: false,
             alone,
@@ -135,19 +139,35 @@ impl State {
                 stopping.push(task);
             }
         }
-        let (limits, jobs) = self.limits_of(&worker);
-        v1::RenewReply { lost, limits, jobs, registered, stopping }
+        let (share, jobs) = self.shares(&worker, &request.share.unwrap_or_default(), &request.jobs);
+        v1::RenewReply { lost, share, jobs, registered, stopping }
     }
 
-    /// What a worker may use of the cluster's limits and of those of its jobs. What the master has not said
-    /// yet is left out: then the worker keeps to what it has.
-    fn limits_of(&self, worker: &str) -> (Option<v1::Limits>, Vec<v1::WorkerJobLimits>) {
-        let (all, jobs) = self.leases.sharing(worker);
-        let jobs = jobs.filter_map(|(job, workers)| {
-            let limits = limits::share(self.jobs.get(job)?, workers);
-            Some(v1::WorkerJobLimits { job: job.to_owned(), limits: Some(limits) })
+    /// What a worker that has work may use of the cluster's limits and of those of its jobs, after what it uses now.
+    /// What the master has not said yet is left out: then the worker keeps to what it has.
+    fn shares(
+        &mut self,
+        worker: &str,
+        said: &v1::Share,
+        jobs: &[v1::JobShare],
+    ) -> (Option<v1::Share>, Vec<v1::JobShare>) {
+        let leases = &self.leases;
+        let (workers, works) = leases.working();
+        let cluster = self.cluster.as_ref().filter(|_| works(worker)).map(|limits| {
+            let unknown = leases.orphaned(None);
+            self.cluster_shares.tell(limits, worker, said, (workers, works), unknown)
         });
-        (self.cluster.as_ref().map(|cluster| limits::share(cluster, all)), jobs.collect())
+        // A job that it does not mention: nothing of it is in force there.
+        let nothing = v1::Share { bytes_per_s: Some(0.0), requests_per_s: Some(0.0) };
+        let told = leases.jobs_of(worker).filter_map(|(job, working)| {
+            let limits = self.jobs.get(job)?;
+            let said =
+                jobs.iter().find(|said| said.job == job).and_then(|said| said.share).unwrap_or(nothing);
+            let division = self.job_shares.entry(job.to_owned()).or_default();
+            let share = division.tell(limits, worker, &said, working, leases.orphaned(Some(job)));
+            Some(v1::JobShare { job: job.to_owned(), share: Some(share) })
+        });
+        (cluster, told.collect())
     }
 
     /// The master has named what is out: before that nothing can be said of any lease, and a worker that
@@ -217,10 +237,15 @@ impl State {
         }
     }
 
-    /// How many tasks to fetch: what workers wait for and one more; nothing for nobody.
+    /// How many tasks to fetch: what workers wait for and one more; nothing for nobody, and none before the
+    /// limits are known.
     pub(crate) fn demand(&self) -> u32 {
         let waiting = u32::try_from(self.queue.len()).unwrap_or(u32::MAX);
-        if self.wanted == 0 { 0 } else { self.wanted.saturating_add(1).saturating_sub(waiting) }
+        if self.wanted == 0 || self.cluster.is_none() {
+            0
+        } else {
+            self.wanted.saturating_add(1).saturating_sub(waiting)
+        }
     }
 
     /// What has to go back to the master; it stays here until [`State::released`].
@@ -247,6 +272,7 @@ impl State {
         self.cluster = Some(reply.cluster.unwrap_or_default());
         let limits = |job: v1::JobLimits| (job.job, job.limits.unwrap_or_default());
         self.jobs = reply.jobs.into_iter().map(limits).collect();
+        self.job_shares.retain(|job, _| self.jobs.contains_key(job));
         let stopped = &self.stopped;
         let waiting =
             self.queue.take(|grant| grant.task.as_ref().is_some_and(|task| stopped.contains(&task.job)));

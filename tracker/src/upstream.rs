@@ -173,6 +173,8 @@ async fn pulse(shared: &Shared, master: &TasksClient<Caller>, session: u64) -> S
         if !shared.change(|state| state.pulsed(reply)) {
             return Status::aborted("tasks are out that nobody here knows of");
         }
+        // The first one brings the limits, without which nothing is handed out.
+        shared.demand.notify_one();
     }
 }
 

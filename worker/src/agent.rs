@@ -45,13 +45,13 @@ pub(crate) struct Agent {
     pub(crate) tracker: LeasesClient<Caller>,
     pub(crate) jobs: Jobs,
     pub(crate) slots: u32,
-    /// Its own ceilings, from the configuration.
-    pub(crate) worker_limits: v1::Limits,
     held: Mutex<BTreeMap<u64, Held>>,
     hungry: Arc<Notify>,
     pub(crate) process: Mutex<Usage>,
     /// When this worker began, by both clocks.
     pub(crate) born: (i64, Instant),
+    /// Held by the heartbeat that is under way.
+    pub(crate) beating: tokio::sync::Mutex<()>,
 }
 
 /// A task that this worker holds.
@@ -83,11 +83,11 @@ pub(crate) async fn run(
         name: options.name,
         tracker,
         slots: conf.task_threads,
-        worker_limits,
         held: Mutex::default(),
         hungry: Arc::default(),
         process: Mutex::default(),
         born: (jiff::Timestamp::now().as_millisecond(), Instant::now()),
+        beating: tokio::sync::Mutex::default(),
     });
     let mut tasks = JoinSet::new();
     let Some(terms) = agent.register(&shutdown).await? else { return Ok(()) };
@@ -222,6 +222,7 @@ impl Agent {
             async move {
                 agent.work(grant, stop, killed, left).await;
                 agent.held().remove(&task.fence);
+                agent.jobs.close_idle();
                 agent.hungry.notify_one();
             }
             .instrument(span),

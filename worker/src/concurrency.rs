@@ -5,7 +5,8 @@
 //!
 //! The rule is a hill climb in windows. While all slots are taken and more slots bring more work done, the
 //! number grows, fast at first and slowly after the first setback; a step that brought nothing is taken back
-//! and tried again later. A service that throttles halves the number at once.
+//! and tried again later. A service that throttles halves the number at once. Under a limit of bytes or requests
+//! the number says nothing about the ends, and all slots may be taken: most of them wait for the limit.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -48,6 +49,7 @@ struct Window {
     work: f64,
     ended: usize,
     full: bool,
+    held_back: bool,
 }
 
 /// Hands out slots, as many as [`Adaptive`] says, in the order in which they are asked for.
@@ -101,6 +103,14 @@ impl Adaptive {
         self.window.full = true;
     }
 
+    /// A limit holds the flow back. What waits for it is no load, and lets it flow evenly.
+    pub(crate) fn held_back(&mut self, now: Duration) {
+        self.window.held_back = true;
+        if self.is_calm(now) {
+            self.limit = self.ceiling;
+        }
+    }
+
     /// An object or part of `bytes` arrived.
     pub(crate) fn finished(&mut self, now: Duration, bytes: u64) {
         let begun = *self.window.begun.get_or_insert(now);
@@ -136,10 +146,9 @@ impl Adaptive {
     }
 
     fn judge(&mut self, now: Duration, rate: f64) {
-        let full = self.window.full;
+        let judged = self.window.full && !self.window.held_back;
         self.window = Window { begun: Some(now), ..Window::default() };
-        let calm = self.throttled_at.is_none_or(|at| now.saturating_sub(at) >= PATIENCE);
-        if !full || !calm {
+        if !judged || !self.is_calm(now) {
             self.before = None;
             return;
         }
@@ -155,6 +164,11 @@ impl Adaptive {
             }
             Some(_) => self.hold(rate),
         }
+    }
+
+    /// Nobody asked to slow down for a while.
+    fn is_calm(&self, now: Duration) -> bool {
+        self.throttled_at.is_none_or(|at| now.saturating_sub(at) >= PATIENCE)
     }
 
     fn step_up(&mut self, rate: f64) {
@@ -189,7 +203,10 @@ impl Gate {
     }
 
     /// Waits for a slot.
-    pub(crate) async fn enter(self: &Arc<Self>) -> Slot {
+    pub(crate) async fn enter(self: &Arc<Self>, held_back: bool) -> Slot {
+        if held_back {
+            self.change(|state, now| state.adaptive.held_back(now));
+        }
         // The semaphore is never closed, so there is always a permit in the end.
         let permit = self.slots.clone().acquire_owned().await.ok();
         self.change(|state, _| {

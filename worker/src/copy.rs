@@ -144,9 +144,8 @@ impl Engine {
 // === impl Mover ===
 
 impl Mover {
-    /// Opens both ends of a job. Sends no request.
-    pub(crate) fn open(job: JobConf, engine: Arc<Engine>) -> Result<Self, Error> {
-        let limits = Arc::<RateLimits>::default();
+    /// Opens both ends of a job under these limits. Sends no request.
+    pub(crate) fn open(job: JobConf, engine: Arc<Engine>, limits: Arc<RateLimits>) -> Result<Self, Error> {
         let meters = Meters::new(&limits);
         let context = |meter: &Meter| context(&job, meter);
         let source = storage::open::source(&job.source, &context(&meters.source))?;
@@ -285,11 +284,6 @@ impl Mover {
         }
     }
 
-    /// The ceilings of this job on this worker; change them while it runs.
-    pub(crate) fn limits(&self) -> &RateLimits {
-        &self.limits
-    }
-
     /// Live figures for the heartbeat.
     pub(crate) fn activity(&self, job: &str) -> v1::JobActivity {
         let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
@@ -316,7 +310,7 @@ impl Mover {
 
     /// Waits until one more object or part may be in flight: for this job, and for the worker.
     pub(crate) async fn enter(&self) -> Pass {
-        let slot = self.gate.enter().await;
+        let slot = self.gate.enter(self.limits.hold_back()).await;
         // The semaphore is never closed, so there is always a permit in the end.
         let permit = self.engine.slots.clone().acquire_owned().await.ok();
         Pass { _slot: slot, _permit: permit }

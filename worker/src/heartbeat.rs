@@ -10,7 +10,6 @@ use tonic::Status;
 
 use crate::WorkerError;
 use crate::agent::Agent;
-use crate::jobs::lower;
 
 /// Of this process, at the last heartbeat.
 #[derive(Debug, Default)]
@@ -36,11 +35,9 @@ impl Agent {
             let lease = Duration::from_millis(terms.lease_ms);
             // Well below the lease, so that one lost call does not cost it.
             match timeout((lease / 4).max(Duration::from_millis(500)), self.renew(false)).await {
-                Ok(Ok(reply)) => {
+                Ok(Ok(registered)) => {
                     // The tracker may have counted from the moment at which it was sent.
                     good = sent;
-                    let registered = reply.registered;
-                    self.heed(reply);
                     if !registered {
                         match self.register(&left).await? {
                             Some(again) => terms = again,
@@ -63,17 +60,22 @@ impl Agent {
 
     /// One more heartbeat now, for its answer. When none comes, the next one brings it.
     pub(crate) async fn beat(&self) {
-        if let Ok(Ok(reply)) = timeout(Duration::from_secs(2), self.renew(false)).await {
-            self.heed(reply);
-        }
+        let _ = timeout(Duration::from_secs(2), self.renew(false)).await;
     }
 
-    async fn renew(&self, leaving: bool) -> Result<v1::RenewReply, Status> {
+    /// One heartbeat at a time, and its answer is heeded before the next one says what is in force. Says whether
+    /// this worker is registered.
+    async fn renew(&self, leaving: bool) -> Result<bool, Status> {
+        let _one = self.beating.lock().await;
         let held: Vec<v1::TaskRef> = self.held().values().map(|held| held.task.clone()).collect();
         let (cpu_share, memory_bytes) = self.usage().unwrap_or_default();
         let stat = Some(v1::WorkerStat { cpu_share, memory_bytes, ..self.stat() });
-        let request = v1::RenewRequest { stat, held, leaving };
-        self.tracker.clone().renew(request).await.map(tonic::Response::into_inner)
+        let (share, jobs) = self.jobs.shares();
+        let request = v1::RenewRequest { stat, held, leaving, share: Some(share), jobs };
+        let reply = self.tracker.clone().renew(request).await?.into_inner();
+        let registered = reply.registered;
+        self.heed(reply);
+        Ok(registered)
     }
 
     fn heed(&self, reply: v1::RenewReply) {
@@ -90,11 +92,7 @@ impl Agent {
         }
         drop(held);
         // What the tracker does not know yet it leaves out: then everything stays as it is.
-        let worker = reply.limits.map(|share| v1::Limits {
-            bytes_per_s: lower(share.bytes_per_s, self.worker_limits.bytes_per_s),
-            requests_per_s: lower(share.requests_per_s, self.worker_limits.requests_per_s),
-        });
-        self.jobs.limit(worker, &reply.jobs);
+        self.jobs.share(reply.share, &reply.jobs);
     }
 
     /// What this worker has done so far. Without CPU and memory: those are of a heartbeat.

@@ -1,6 +1,8 @@
-//! The movers of the jobs that this worker works for, by job and revision of its configuration.
+//! The movers of the jobs that this worker works for, by job and revision of its configuration, and the limits
+//! that hold for them.
 //!
-//! There is one mover for all tasks of a job: it carries the job's limits, its concurrency and its counters.
+//! There is one mover for all tasks of a job: it carries the job's concurrency and its counters. A share of a limit
+//! is closed while nothing is done under it: the tracker gives it to others meanwhile.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -9,6 +11,7 @@ use conf::JobConf;
 use proto::channel::Caller;
 use proto::v1;
 use proto::v1::leases_client::LeasesClient;
+use storage::meter::RateLimits;
 
 use crate::appetite::Load;
 use crate::copy::{Engine, Mover};
@@ -23,8 +26,8 @@ pub(crate) struct Jobs {
     open: Mutex<BTreeMap<String, Open>>,
     /// Held while a job is opened, so that two tasks that come together share one mover.
     opening: tokio::sync::Mutex<()>,
-    /// This worker's share of the cluster's limits, and its own.
-    worker: Mutex<v1::Limits>,
+    /// Of this worker as a whole: its own configuration, and within it its share of the cluster's.
+    cluster: Arc<RateLimits>,
 }
 
 #[derive(Debug)]
@@ -33,7 +36,10 @@ struct Open {
     mover: Arc<Mover>,
     /// Of an earlier revision, with objects still in flight.
     old: Vec<Arc<Mover>>,
-    limits: v1::Limits,
+    /// This worker's share of the job's limits.
+    share: Arc<RateLimits>,
+    /// The job has limits.
+    limited: bool,
 }
 
 /// Why a job cannot be worked for here.
@@ -46,8 +52,13 @@ pub(crate) enum OpenError {
 }
 
 impl Jobs {
+    /// `worker`: the ceilings of this worker's own configuration.
     pub(crate) fn new(engine: Arc<Engine>, worker: v1::Limits) -> Self {
-        Jobs { engine, open: Mutex::default(), opening: Default::default(), worker: Mutex::new(worker) }
+        let own = RateLimits::default();
+        own.set(ceiling(worker.bytes_per_s), ceiling(worker.requests_per_s));
+        let cluster = RateLimits::below(Arc::new(own));
+        cluster.set(Some(0.0), Some(0.0));
+        Jobs { engine, open: Mutex::default(), opening: Default::default(), cluster: Arc::new(cluster) }
     }
 
     fn open(&self) -> MutexGuard<'_, BTreeMap<String, Open>> {
@@ -58,40 +69,42 @@ impl Jobs {
         self.open().get(job).filter(|open| open.revision >= revision).map(|open| open.mover.clone())
     }
 
-    /// The mover of a job at this revision or a later one. `true`: it was opened now, and knows only the
-    /// limits of the job's own configuration.
+    /// The mover of a job at this revision or a later one.
     pub(crate) async fn mover(
         &self,
         tracker: &LeasesClient<Caller>,
         job: &str,
         revision: u64,
-    ) -> Result<(Arc<Mover>, bool), OpenError> {
+    ) -> Result<Arc<Mover>, OpenError> {
         let _opening = self.opening.lock().await;
         if let Some(mover) = self.known(job, revision) {
-            return Ok((mover, false));
+            return Ok(mover);
         }
         let request = v1::JobConfigRequest { job: job.to_owned() };
         let reply = tracker.clone().get_job_config(request).await.map_err(OpenError::Away)?.into_inner();
         let conf = JobConf::from_wire(&reply.config).map_err(OpenError::Refused)?;
-        let limits = v1::Limits {
-            bytes_per_s: conf.transfer.bytes_per_s,
-            requests_per_s: conf.transfer.requests_per_s,
-        };
-        let mover =
-            Mover::open(conf, self.engine.clone()).map_err(|error| OpenError::Refused(error.to_string()))?;
-        let mover = Arc::new(mover);
-        self.insert(job, Open { revision: reply.revision, mover: mover.clone(), old: Vec::new(), limits });
-        Ok((mover, true))
+        let limited = conf.transfer.bytes_per_s > 0 || conf.transfer.requests_per_s > 0;
+        let share = self.open().get(job).map(|open| open.share.clone());
+        let share = share.unwrap_or_else(|| {
+            let share = RateLimits::below(self.cluster.clone());
+            share.set(Some(0.0), Some(0.0));
+            Arc::new(share)
+        });
+        let mover = Mover::open(conf, self.engine.clone(), share.clone());
+        let mover = Arc::new(mover.map_err(|error| OpenError::Refused(error.to_string()))?);
+        self.insert(
+            job,
+            Open { revision: reply.revision, mover: mover.clone(), old: Vec::new(), share, limited },
+        );
+        Ok(mover)
     }
 
     fn insert(&self, job: &str, mut new: Open) {
         let mut open = self.open();
         if let Some(before) = open.remove(job) {
-            new.limits = before.limits;
             new.old = before.old;
             new.old.push(before.mover);
         }
-        let in_use = |mover: &Arc<Mover>| Arc::strong_count(mover) > 1;
         let mut idle = open.values().filter(|open| !in_use(&open.mover)).count();
         open.retain(|_, open| {
             let spare = idle > IDLE && !in_use(&open.mover);
@@ -99,8 +112,6 @@ impl Jobs {
             !spare
         });
         open.insert(job.to_owned(), new);
-        drop(open);
-        self.apply();
     }
 
     /// The next task of this job opens it anew: what this mover learned of its ends does not hold any more.
@@ -126,61 +137,77 @@ impl Jobs {
         load
     }
 
-    /// New ceilings: of this worker as a whole, where it is given, and of the jobs that are named.
-    pub(crate) fn limit(&self, worker: Option<v1::Limits>, jobs: &[v1::WorkerJobLimits]) {
-        if let Some(worker) = worker {
-            *self.worker.lock().unwrap_or_else(|poison| poison.into_inner()) = worker;
+    /// Closes the shares under which nothing is done any more.
+    pub(crate) fn close_idle(&self) {
+        let mut open = self.open();
+        let mut busy = false;
+        for open in open.values_mut() {
+            open.old.retain(in_use);
+            if open.in_use() {
+                busy = true;
+            } else {
+                open.share.set(Some(0.0), Some(0.0));
+            }
         }
-        for (job, open) in self.open().iter_mut() {
-            let named = jobs.iter().find(|limits| limits.job == *job).and_then(|limits| limits.limits);
-            open.limits = named.unwrap_or(open.limits);
-            open.old.retain(|mover| Arc::strong_count(mover) > 1);
+        if !busy {
+            self.cluster.set(Some(0.0), Some(0.0));
         }
-        self.apply();
     }
 
-    /// Divides the worker's ceiling among the movers that have work, and a job's among its own.
-    fn apply(&self) {
-        let worker = *self.worker.lock().unwrap_or_else(|poison| poison.into_inner());
+    /// What is in force, for the tracker.
+    pub(crate) fn shares(&self) -> (v1::Share, Vec<v1::JobShare>) {
+        self.close_idle();
         let open = self.open();
-        let in_use = |open: &Open| open.old.len() + usize::from(Arc::strong_count(&open.mover) > 1);
-        let all: usize = open.values().map(in_use).sum();
-        for open in open.values() {
-            let of_job = open.old.len() + 1;
-            let limits = v1::Limits {
-                bytes_per_s: lower(part(worker.bytes_per_s, all), part(open.limits.bytes_per_s, of_job)),
-                requests_per_s: lower(
-                    part(worker.requests_per_s, all),
-                    part(open.limits.requests_per_s, of_job),
-                ),
-            };
-            for mover in open.old.iter().chain([&open.mover]) {
-                mover.limits().set(limits.bytes_per_s, limits.requests_per_s);
+        let used = open.iter().filter(|(_, open)| open.in_use());
+        let jobs = used.map(|(job, open)| v1::JobShare { job: job.clone(), share: Some(share(&open.share)) });
+        (share(&self.cluster), jobs.collect())
+    }
+
+    /// New shares of what is in use: of the cluster's limits, and of those of the jobs that are named.
+    pub(crate) fn share(&self, cluster: Option<v1::Share>, jobs: &[v1::JobShare]) {
+        let mut open = self.open();
+        if let Some(share) = cluster.filter(|_| open.values().any(Open::in_use)) {
+            self.cluster.set(share.bytes_per_s, share.requests_per_s);
+        }
+        for named in jobs {
+            if let (Some(open), Some(share)) = (open.get_mut(&named.job), named.share)
+                && open.in_use()
+            {
+                open.limited = share.bytes_per_s.is_some() || share.requests_per_s.is_some();
+                open.share.set(share.bytes_per_s, share.requests_per_s);
             }
         }
     }
-}
 
-/// One of `n` equal parts of a ceiling; 0 is none and stays so.
-fn part(total: u64, n: usize) -> u64 {
-    if total == 0 { 0 } else { (total / n.max(1) as u64).max(1) }
-}
-
-/// The lower of two ceilings, where 0 is none.
-pub(crate) fn lower(a: u64, b: u64) -> u64 {
-    match (a, b) {
-        (0, other) | (other, 0) => other,
-        (a, b) => a.min(b),
+    /// Has the tracker said what may pass for this job? Where it does not know the job's limits yet, and the
+    /// configuration has none, there is none.
+    pub(crate) fn may_begin(&self, job: &str) -> bool {
+        let open = self.open();
+        let Some(open) = open.get(job) else { return true };
+        let closed = (Some(0.0), Some(0.0));
+        if !open.limited && open.share.get() == closed {
+            open.share.set(None, None);
+        }
+        open.share.get() != closed && self.cluster.get() != closed
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::{lower, part};
-
-    #[test]
-    fn zero_is_no_ceiling() {
-        assert_eq!([lower(0, 0), lower(0, 5), lower(5, 0), lower(5, 7)], [0, 5, 5, 5]);
-        assert_eq!([part(0, 3), part(9, 3), part(2, 3), part(5, 0)], [0, 3, 1, 5]);
+impl Open {
+    fn in_use(&self) -> bool {
+        in_use(&self.mover) || self.old.iter().any(in_use)
     }
+}
+
+fn in_use(mover: &Arc<Mover>) -> bool {
+    Arc::strong_count(mover) > 1
+}
+
+fn share(limits: &RateLimits) -> v1::Share {
+    let (bytes_per_s, requests_per_s) = limits.get();
+    v1::Share { bytes_per_s, requests_per_s }
+}
+
+/// A ceiling of the configuration, where 0 is none.
+fn ceiling(per_s: u64) -> Option<f64> {
+    (per_s > 0).then_some(per_s as f64)
 }

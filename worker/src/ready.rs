@@ -24,6 +24,9 @@ const READS: u32 = 3;
 /// seconds of them, do not pass by asking again.
 const PATIENCE: u32 = 10;
 
+/// While others still use what this worker is to have of a limit, or the tracker has not heard of it yet.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+
 /// Why a task cannot begin.
 #[derive(Debug)]
 pub(crate) enum Unready {
@@ -61,10 +64,13 @@ impl Agent {
         loop {
             let opened = timeout(CALL, self.jobs.mover(&self.tracker, &task.job, revision)).await;
             match opened.unwrap_or_else(|_| Err(OpenError::Away(Status::deadline_exceeded("no answer")))) {
-                Ok((mover, new)) => {
-                    if new {
-                        // The limits, before the first byte passes.
+                Ok(mover) => {
+                    // The limits, before the first byte passes.
+                    while !self.jobs.may_begin(&task.job) {
                         self.beat().await;
+                        if !self.jobs.may_begin(&task.job) {
+                            sleep(ASK_AGAIN).await;
+                        }
                     }
                     return Ok(mover);
                 }

@@ -177,6 +177,15 @@ impl Stage {
         self.workers.clone().register(request).await.unwrap();
     }
 
+    /// A heartbeat of a worker that uses so many bytes a second now: what it may use.
+    async fn share(&self, worker: &str, held: u64, used: f64) -> Option<f64> {
+        let stat = Some(v1::WorkerStat { worker: worker.into(), ..v1::WorkerStat::default() });
+        let held = vec![v1::TaskRef { fence: held, ..v1::TaskRef::default() }];
+        let share = Some(v1::Share { bytes_per_s: Some(used), requests_per_s: None });
+        let request = v1::RenewRequest { stat, held, share, ..v1::RenewRequest::default() };
+        self.workers.clone().renew(request).await.unwrap().into_inner().share?.bytes_per_s
+    }
+
     async fn acquire(&self, worker: &str) -> Result<Vec<u64>, Status> {
         let request = v1::AcquireRequest { worker: worker.into(), slots_free: 1, most: 1, wait_ms: 20_000 };
         let tasks = self.workers.clone().acquire(request).await?.into_inner().tasks;
@@ -187,7 +196,7 @@ impl Stage {
     async fn renew(&self, worker: &str, held: &[u64], leaving: bool) -> v1::RenewReply {
         let stat = Some(v1::WorkerStat { worker: worker.into(), ..v1::WorkerStat::default() });
         let held = held.iter().map(|fence| task(*fence)).collect();
-        let request = v1::RenewRequest { stat, held, leaving };
+        let request = v1::RenewRequest { stat, held, leaving, ..v1::RenewRequest::default() };
         loop {
             match self.workers.clone().renew(request.clone()).await {
                 Ok(reply) => return reply.into_inner(),
@@ -297,16 +306,21 @@ async fn workers_that_work_share_the_clusters_limit() {
         stage.acquire(worker).await.unwrap();
     }
     stage.register("c/1").await;
-    let share = |reply: v1::RenewReply| reply.limits.map(|limits| limits.bytes_per_s);
-    // The limit comes with the first answer to Pulse.
-    while share(stage.renew("a/1", &[7], false).await).is_none() {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(share(stage.renew("a/1", &[7], false).await), Some(500));
-    assert_eq!(share(stage.renew("b/1", &[8], false).await), Some(500));
-    assert_eq!(share(stage.renew("c/1", &[], false).await), Some(333), "for its first task");
+    // The limit comes with the first answer to Pulse, before any task.
+    assert_eq!(stage.share("a/1", 7, 0.0).await, Some(500.0));
+    assert_eq!(stage.share("b/1", 8, 0.0).await, Some(500.0));
+    assert_eq!(stage.renew("c/1", &[], false).await.share, None, "it has no work");
+    stage.master.add(9);
+    stage.acquire("c/1").await.unwrap();
+    assert_eq!(stage.share("c/1", 9, 0.0).await, Some(0.0), "the others have all of it");
+    let third = 1_000.0 / 3.0;
+    assert_eq!(stage.share("a/1", 7, 500.0).await, Some(third));
+    assert_eq!(stage.share("c/1", 9, 0.0).await, Some(0.0), "that may not have been heard");
+    assert_eq!(stage.share("a/1", 7, third).await, Some(third));
+    assert_eq!(stage.share("c/1", 9, 0.0).await.map(f64::round), Some(167.0), "what was given up");
     stage.settle(8).await.unwrap();
-    assert_eq!(share(stage.renew("a/1", &[7], false).await), Some(1_000), "alone it gets all");
+    stage.settle(9).await.unwrap();
+    assert_eq!(stage.share("a/1", 7, third).await, Some(1_000.0), "alone it gets all");
 }
 
 #[tokio::test]

@@ -181,7 +181,12 @@ impl World {
             _ if !state.knows() => self.answer(&message, Body::Failed),
             Body::Renew { held, leaving } => {
                 let stat = v1::WorkerStat { worker, ..v1::WorkerStat::default() };
-                let request = v1::RenewRequest { stat: Some(stat), held: held.clone(), leaving: *leaving };
+                let request = v1::RenewRequest {
+                    stat: Some(stat),
+                    held: held.clone(),
+                    leaving: *leaving,
+                    ..v1::RenewRequest::default()
+                };
                 let reply = state.renew(request, instant);
                 self.answer(&message, Body::Renewed(reply));
             }

@@ -26,7 +26,7 @@ struct Tracker {
     tasks: Mutex<VecDeque<v1::Grant>>,
     config: Vec<u8>,
     manifest: Vec<u8>,
-    limits: v1::Limits,
+    share: v1::Share,
     /// Answers UNAVAILABLE to so many calls for a configuration, a manifest or a record first.
     away: AtomicUsize,
     lost: Mutex<Vec<u64>>,
@@ -96,8 +96,9 @@ impl Leases for Server {
         self.0.changed.notify_waiters();
         let gone = self.0.lost.lock().unwrap().clone();
         let lost = request.held.into_iter().filter(|task| gone.contains(&task.fence)).collect();
-        let jobs = vec![v1::WorkerJobLimits { job: "job1".into(), limits: Some(self.0.limits) }];
-        Ok(Response::new(v1::RenewReply { lost, jobs, registered: true, ..v1::RenewReply::default() }))
+        let jobs = vec![v1::JobShare { job: "job1".into(), share: Some(self.0.share) }];
+        let share = Some(v1::Share::default());
+        Ok(Response::new(v1::RenewReply { lost, share, jobs, registered: true, ..v1::RenewReply::default() }))
     }
 
     type ManifestStream = Pin<Box<dyn Stream<Item = Result<v1::ManifestChunk, Status>> + Send>>;

@@ -97,13 +97,32 @@ async fn slots_that_are_out_vanish_when_they_come_back() {
     let gate = Gate::new(4);
     let mut slots = Vec::new();
     for _ in 0..4 {
-        slots.push(gate.enter().await);
+        slots.push(gate.enter(false).await);
     }
     gate.throttled();
     assert_eq!(gate.limit(), 2);
     slots.truncate(2);
-    let mut next = Box::pin(gate.enter());
+    let mut next = Box::pin(gate.enter(false));
     assert!(futures::poll!(&mut next).is_pending(), "two are out, two are allowed");
     slots.truncate(1);
     next.await;
+}
+
+#[test]
+fn a_limit_that_holds_back_takes_all_slots_unless_the_service_throttles() {
+    let mut adaptive = Adaptive::new(60);
+    let at = Duration::from_secs;
+    adaptive.held_back(at(1));
+    assert_eq!(adaptive.limit(), 60);
+    for n in 0..200 {
+        adaptive.full();
+        adaptive.held_back(at(2 + n));
+        adaptive.finished(at(2 + n), 1);
+    }
+    assert_eq!(adaptive.limit(), 60, "nothing is concluded from what a limit let pass");
+    adaptive.throttled(at(300));
+    adaptive.held_back(at(301));
+    assert_eq!(adaptive.limit(), 30);
+    adaptive.held_back(at(320));
+    assert_eq!(adaptive.limit(), 60);
 }

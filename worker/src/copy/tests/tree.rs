@@ -8,7 +8,7 @@ fn mover(from: &Path, to: &Path) -> Mover {
     let mut job = Line::new().job;
     job.source = Endpoint { path: from.to_owned(), ..Endpoint::default() };
     job.destination = Endpoint { path: to.to_owned(), prefix: "in/".into(), ..Endpoint::default() };
-    Mover::open(job, Arc::new(Engine::new(&SysConf::default(), "w1"))).unwrap()
+    Mover::open(job, Arc::new(Engine::new(&SysConf::default(), "w1")), Arc::default()).unwrap()
 }
 
 async fn entry(mover: &Mover, key: &str) -> Entry {

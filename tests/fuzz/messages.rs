@@ -48,8 +48,13 @@ fn valid() -> Vec<Vec<u8>> {
         v1::Settlement { task: task.clone(), result: 1, reason: "r".into(), stat: Some(stat.clone()) }
             .encode_to_vec(),
         v1::AttachReply { session: 9, outstanding: vec![grant] }.encode_to_vec(),
-        v1::RenewRequest { stat: Some(stat), held: task.into_iter().collect(), leaving: true }
-            .encode_to_vec(),
+        v1::RenewRequest {
+            stat: Some(stat),
+            held: task.into_iter().collect(),
+            leaving: true,
+            ..Default::default()
+        }
+        .encode_to_vec(),
         v1::LimitRequest { job: "local_test".into(), bytes_per_s: Some(1), ..Default::default() }
             .encode_to_vec(),
     ]
@@ -60,7 +65,7 @@ fn every_message() {
     let kinds = kinds!(
         TaskRef Grant Upload Part AuditRecord RecordBatch Ack ManifestRequest ManifestChunk UploadProgress Settlement
         JobConfigRequest JobConfig Limits RequestCount JobActivity WorkerStat RegisterRequest RegisterReply
-        AcquireRequest AcquireReply RenewRequest RenewReply WorkerJobLimits AttachRequest AttachReply FetchRequest
+        AcquireRequest AcquireReply RenewRequest RenewReply Share JobShare AttachRequest AttachReply FetchRequest
         FetchReply ReleaseRequest PulseRequest PulseReply JobLimits SubmitRequest JobRequest StatRequest StatReply
         WatchRequest RetryReply CleanRequest CleanReply PauseRequest LimitRequest RefreshRequest RefreshReply
         ReportRequest ReportChunk ReportRecords ReportHead ReportTail InfoRequest InfoReply CauseCount JobStat

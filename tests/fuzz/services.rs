@@ -263,8 +263,12 @@ fn valid() -> Vec<Vec<u8>> {
         |result| v1::Settlement { task: task(), result, reason: "r".into(), stat: Some(stat.clone()) };
     let name = |name: &str| v1::JobRequest { job: name.into() };
     let config = job().to_wire();
-    let renew =
-        v1::RenewRequest { stat: Some(stat.clone()), held: task().into_iter().collect(), leaving: false };
+    let renew = v1::RenewRequest {
+        stat: Some(stat.clone()),
+        held: task().into_iter().collect(),
+        leaving: false,
+        ..Default::default()
+    };
     let messages: Vec<(u8, Vec<u8>)> = vec![
         (0, records.encode_to_vec()),
         (1, progress.encode_to_vec()),

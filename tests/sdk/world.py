@@ -44,6 +44,9 @@ def plan(text):
         return [one(f"small/d{i % 37:02d}/o-{i:06d}.bin", 1 + i % 4096) for i in range(int(args[0]))]
     if kind == "faults":
         return plan("small:" + args[0]) + plan(f"big:1:{12 << 20}")
+    if kind == "flow":
+        sizes = [1 + i % 4096 for i in range(600)] + [400_000] * 60 + [12 << 20] * 4
+        return [one(f"flow/{i % 7}/o-{i:04d}.bin", size) for i, size in enumerate(sizes)]
     if kind == "big":
         return [one(f"big/{i}.bin", int(args[1])) for i in range(int(args[0]))]
     if kind == "awkward":

@@ -69,6 +69,9 @@ struct State {
     troubled: u64,
     up: u64,
     down: u64,
+    /// What passed, and when.
+    up_log: Vec<(Instant, u64)>,
+    down_log: Vec<(Instant, u64)>,
     /// The port, while nobody listens.
     held: Option<TcpSocket>,
 }
@@ -103,8 +106,14 @@ impl Proxy {
             downs: watch::Sender::new(0),
         });
         let listener = runtime
-            .block_on(TcpListener::bind("127.0.0.1:0"))
-            .unwrap_or_else(|error| panic!("no port: {error}"));
+            .block_on(async {
+                let socket = TcpSocket::new_v4()?;
+                // What waits in here for the client has not passed yet.
+                socket.set_send_buffer_size(64 << 10)?;
+                socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+                socket.listen(1024)
+            })
+            .unwrap_or_else(|error: std::io::Error| panic!("no port: {error}"));
         let address = listener.local_addr().unwrap_or_else(|error| panic!("no address: {error}"));
         runtime.spawn(accept(listener, shared.clone()));
         Proxy { address, shared, runtime: Some(runtime) }
@@ -169,6 +178,16 @@ impl Proxy {
         self.shared.state().troubled
     }
 
+    /// What clients sent so far, heads and bodies: when how many bytes had passed.
+    pub fn sent(&self) -> Vec<(Instant, u64)> {
+        self.shared.state().up_log.clone()
+    }
+
+    /// What the server sent so far.
+    pub fn answered(&self) -> Vec<(Instant, u64)> {
+        self.shared.state().down_log.clone()
+    }
+
     /// Waits until so many bytes came from clients; panics after a minute.
     #[track_caller]
     pub fn wait_for_up(&self, bytes: u64) {
@@ -229,8 +248,14 @@ impl Shared {
     fn passed(&self, way: Way, bytes: usize) {
         let mut state = self.state();
         match way {
-            Way::Up => state.up += bytes as u64,
-            Way::Down => state.down += bytes as u64,
+            Way::Up => {
+                state.up += bytes as u64;
+                state.up_log.push((Instant::now(), bytes as u64));
+            }
+            Way::Down => {
+                state.down += bytes as u64;
+                state.down_log.push((Instant::now(), bytes as u64));
+            }
         }
         self.changed.notify_all();
     }

@@ -46,6 +46,8 @@ pub struct Logged {
     pub query: String,
     /// The `Range` header, or nothing.
     pub range: String,
+    /// When its head had arrived.
+    pub at: Instant,
 }
 
 pub(crate) struct Upload {
@@ -238,6 +240,7 @@ impl State {
             key: target.key.clone(),
             query: query.join("&"),
             range: range.to_owned(),
+            at: Instant::now(),
         };
         let action = self.take_fault(&logged);
         self.log.lock().unwrap_or_else(|poison| poison.into_inner()).push(logged);

@@ -103,19 +103,6 @@ impl History {
         all
     }
 
-    /// Does this, of [`History::foreign`], name an upload of an object that goes in parts?
-    pub fn is_upload_of_large(&self, foreign: &str) -> bool {
-        let key =
-            foreign.strip_prefix("upload ").and_then(|rest| rest.split_once(" of ")).map(|(_, key)| key);
-        let lives = key.and_then(|key| self.lives.get(key));
-        lives.is_some_and(|lives| lives.iter().any(|life| life.data.len() as u64 >= LARGE))
-    }
-
-    /// These went, and may have gone.
-    pub fn forget_foreign(&mut self, gone: &[String]) {
-        self.foreign.retain(|foreign| !gone.contains(foreign));
-    }
-
     pub(super) fn tell(&mut self, what: String) -> Moment {
         self.now += 1;
         self.told.push(format!("{} {what}", self.now));

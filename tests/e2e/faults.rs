@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use conf::job::EndpointType;
+use conf::{Endpoint, Secret};
+use storage::open::Context;
+use storage::upkeep::CopyFrom;
+use storage::{ErrorKind, Meter, PutOptions};
 use tests::family::{Action, Dialect, Fault, Object, Server};
 use tests::home::Home;
 use tests::servers::{ACCESS_KEY, SECRET_KEY};
@@ -38,6 +43,42 @@ fn errors_resets_short_bodies_and_lost_answers_are_overcome() {
     home.job(&source, &destination, "");
     home.import(0, &["--restart"]);
     destination.must_equal("small:300");
+}
+
+#[test]
+fn a_copy_inside_a_service_that_fails_in_a_200_is_a_failure() {
+    for (dialect, kind) in [(Dialect::S3, EndpointType::S3), (Dialect::Oss, EndpointType::Oss)] {
+        let server = Server::start(dialect, ACCESS_KEY, SECRET_KEY);
+        server.make_bucket("bucket");
+        server.insert("bucket", b"from", Object::new("0123456789"));
+        let endpoint = Endpoint {
+            kind,
+            endpoint: server.endpoint(),
+            region: "us-east-1".into(),
+            bucket: "bucket".into(),
+            access_key: Secret::Literal(ACCESS_KEY.into()),
+            secret_key: Secret::Literal(SECRET_KEY.into()),
+            ..Endpoint::default()
+        };
+        let context =
+            Context { meter: Meter::unlimited(), timeout: Duration::from_secs(10), job: "copies".into() };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let beside = storage::open::upkeep(&endpoint, &context).unwrap();
+            let from = CopyFrom { bucket: "bucket".into(), key: "from".into(), etag: None };
+            server.plan(fault("PUT", "to", 1, Action::ErrorIn200("InternalError")));
+            let refused = beside.copy(&from, &"to".into()).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::ServiceFailure, "{refused}");
+            assert!(server.object("bucket", b"to").is_none());
+            beside.copy(&from, &"to".into()).await.unwrap();
+            assert_eq!(server.object("bucket", b"to").unwrap().data, "0123456789");
+            let upload = beside.begin_copy(&"parts".into(), &PutOptions::default()).await.unwrap();
+            server.plan(fault("PUT", "partNumber", 1, Action::ErrorIn200("InternalError")));
+            let refused = beside.copy_part(&from, &upload, 1, 0..10).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::ServiceFailure, "{refused}");
+            beside.copy_part(&from, &upload, 1, 0..10).await.unwrap();
+        });
+    }
 }
 
 #[test]

@@ -54,4 +54,6 @@ if [ -z "$(binary)" ]; then
 fi
 found=$(binary)
 [ -n "$found" ] || fail "the build left no program: is another target directory configured for cargo?"
+# What glibc keeps in heaps of its many threads is more than the program needs (mallopt(3)).
+export MALLOC_ARENA_MAX="${MALLOC_ARENA_MAX:-2}"
 exec "$found" --home "$here" import "$@"

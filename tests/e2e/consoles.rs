@@ -206,6 +206,9 @@ fn what_two_consoles_begin_at_once_runs_once() {
     assert_eq!(said.iter().filter(|said| said.out.starts_with("started master")).count(), 1, "{said:?}");
     assert_eq!(said.iter().filter(|said| said.out.starts_with("already running")).count(), 3, "{said:?}");
     home.expect(0, &["stat"]);
+    let pid = std::fs::read_to_string(home.path().join("run/worker.pid")).unwrap();
+    let environ = std::fs::read(format!("/proc/{}/environ", pid.split_whitespace().next().unwrap())).unwrap();
+    assert!(environ.split(|byte| *byte == 0).any(|one| one == b"MALLOC_ARENA_MAX=2"));
     let said: Vec<Said> = std::thread::scope(|scope| {
         let all: Vec<_> = (0..3).map(|_| scope.spawn(|| home.run(&["stop"]))).collect();
         all.into_iter().map(|one| one.join().unwrap()).collect()

@@ -16,6 +16,10 @@ use crate::{check, lock, roles};
 /// A role answers within this time, or has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// glibc gives threads heaps of their own, and each keeps what it once had: with the many short-lived threads that
+/// read files, that is more than everything else together (mallopt(3)).
+const ARENAS: (&str, &str) = ("MALLOC_ARENA_MAX", "2");
+
 pub(crate) async fn run(cli: &Cli, home: &Home, output: &Output) -> Outcome {
     check::sys_conf(home, output)?;
     let _control = lock::control(home).await?;
@@ -85,6 +89,9 @@ async fn launch(cli: &Cli, home: &Home, role: Role) -> Result<Child, Failure> {
         .args(std::iter::repeat_n("-v", cli.verbose.into()))
         .args(["serve", place.name()]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+    if std::env::var_os(ARENAS.0).is_none() {
+        command.env(ARENAS.0, ARENAS.1);
+    }
     let mut child = command
         .spawn()
         .map_err(|error| Failure::new(format!("cannot start the {}: {error}", place.name())))?;

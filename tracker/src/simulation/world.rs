@@ -149,7 +149,9 @@ impl World {
             self.users_finish();
         }
         self.check_everything()?;
-        self.run(self.now + 40_000, false)?;
+        // Who still stands still gives up what it holds when it wakes.
+        let awake = self.health.values().map(|health| health.stalled_until).max().unwrap_or(0);
+        self.run(self.now.max(awake) + 40_000, false)?;
         self.check_the_end()
     }
 

@@ -1,6 +1,7 @@
 //! The first look, before anything starts: what can be known now ends the command now.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use conf::job::EndpointType;
@@ -8,7 +9,7 @@ use conf::load::Checked;
 use conf::{Endpoint, Home, JobConf, SysConf};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use storage::open::Context;
-use storage::{ErrorKind, Meter, retry};
+use storage::{ErrorKind, Meter, Source, retry};
 
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
@@ -104,6 +105,19 @@ pub(crate) async fn first_look(job: &JobConf) -> Result<JobConf, Failure> {
     asked(|| source.check()).await.map_err(|error| explain("source", &job.source, &error))?;
     asked(|| destination.check()).await.map_err(|error| explain("destination", &job.destination, &error))?;
     Ok(job)
+}
+
+/// Opens the source alone, and asks whether it is there and may be listed.
+pub(crate) async fn source(job: &JobConf, meter: &Meter) -> Result<(JobConf, Arc<dyn Source>), Failure> {
+    let job = job.fill_in().map_err(|error| Failure::usage(error.to_string()))?;
+    let context = |meter: Meter, timeout| Context { meter, timeout, job: job.name.clone() };
+    let opened = |context| {
+        storage::open::source(&job.source, &context).map_err(|error| explain("source", &job.source, &error))
+    };
+    let look = opened(context(Meter::unlimited(), PATIENCE))?;
+    asked(|| look.check()).await.map_err(|error| explain("source", &job.source, &error))?;
+    let source = opened(context(meter.clone(), job.transfer.timeout))?;
+    Ok((job, source))
 }
 
 /// Asks again where the answer may pass.

@@ -52,6 +52,11 @@ pub(crate) enum Command {
         /// The job file; conf/job.toml, else conf/local_job.toml, when left out
         file: Option<PathBuf>,
     },
+    /// What a job would find: list the source and count, write nothing
+    Plan {
+        /// The job file; conf/job.toml, else conf/local_job.toml, when left out
+        file: Option<PathBuf>,
+    },
     /// Where a job stands; without a name all jobs and workers
     Stat {
         job: Option<String>,

@@ -5,6 +5,7 @@ mod config;
 mod import;
 mod limit;
 mod pause;
+mod plan;
 mod report;
 mod retry;
 mod serve;
@@ -33,6 +34,7 @@ pub(crate) async fn run(cli: &Cli, output: &Output) -> Outcome {
         Command::Start => start::run(cli, &home, output).await,
         Command::Stop { grace } => stop::run(&home, *grace, output).await,
         Command::Submit { file } => submit::run(file.as_deref(), &home, output).await,
+        Command::Plan { file } => plan::run(file.as_deref(), &home, output).await,
         Command::Stat { job, watch } => stat::run(job.as_deref(), *watch, &home, output).await,
         Command::Retry { job } => retry::run(&named(job.as_deref(), &home, output)?, &home, output).await,
         Command::Clean { job, force } => {

@@ -13,6 +13,7 @@ mod keeper;
 mod manifests;
 mod master;
 mod opener;
+pub mod plan;
 mod recover;
 mod report;
 mod rounds;

@@ -26,6 +26,7 @@ mod memory;
 mod model;
 mod one_click;
 mod others;
+mod plan;
 mod power;
 mod requests;
 mod rounds;

@@ -1,0 +1,99 @@
+//! `brigade plan [FILE]`: what a job would find at its source. Lists, counts, and writes nothing.
+
+use std::path::Path;
+
+use conf::Home;
+use master::plan::{Count, Plan};
+use proto::text::{counted, grouped};
+use serde_json::{Value, json};
+use storage::Meter;
+
+use crate::check;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::job_stat::size;
+use crate::output::Output;
+
+/// Prefixes that a person is shown, the largest first; programs get all.
+const SHOWN: usize = 20;
+
+pub(crate) async fn run(file: Option<&Path>, home: &Home, output: &Output) -> Outcome {
+    let default = || check::first_existing(home, &["job.toml", "job.cfg", "local_job.toml", "local_job.cfg"]);
+    let file = file.map_or_else(default, Path::to_path_buf);
+    let job = check::job_conf(&file, output)?;
+    let meter = Meter::unlimited();
+    let (job, source) = check::source(&job, &meter).await?;
+    let plan = master::plan::plan(&job, source, &meter).await;
+    let plan = plan.map_err(|error| {
+        Failure::new(format!("the source {} cannot be listed to its end: {error}", job.source.describe()))
+    })?;
+    for warning in &plan.warnings {
+        output.note(&format!("warning: {warning}"));
+    }
+    output.text(&text(&job.source.describe(), &plan));
+    output.json(&document(&job.name, &plan));
+    Ok(Exit::Done)
+}
+
+fn text(source: &str, plan: &Plan) -> String {
+    let Count { objects, bytes } = plan.all;
+    let mut text = format!("{source}: {}, {}\n", counted(objects, "object"), size(bytes));
+    if plan.special > 0 {
+        text.push_str(&format!("left out, for they are no objects: {}\n", grouped(plan.special)));
+    }
+    let mut line = |name: &str, count: &Count| {
+        text.push_str(&format!("  {name:<32} {:>15} {:>12}\n", grouped(count.objects), size(count.bytes)));
+    };
+    let mut before = None;
+    for (most, count) in plan.sizes.iter() {
+        if count.objects > 0 {
+            line(&class(before, *most), count);
+        }
+        before = *most;
+    }
+    let mut prefixes: Vec<_> = plan.prefixes.iter().collect();
+    prefixes.sort_by_key(|(_, count)| std::cmp::Reverse((count.bytes, count.objects)));
+    let (shown, more) = prefixes.split_at(prefixes.len().min(SHOWN));
+    line("by first segment", &plan.all);
+    for (prefix, count) in shown {
+        let name = prefix.to_string();
+        line(if name.is_empty() { "(no /)" } else { &name }, count);
+    }
+    let rest = more.iter().fold(plan.other_prefixes, |sum, (_, count)| Count {
+        objects: sum.objects + count.objects,
+        bytes: sum.bytes.saturating_add(count.bytes),
+    });
+    if rest.objects > 0 {
+        line("(others)", &rest);
+    }
+    text.trim_end().to_owned()
+}
+
+fn class(before: Option<u64>, most: Option<u64>) -> String {
+    match (before, most) {
+        (_, Some(0)) => "empty".to_owned(),
+        (_, Some(most)) => format!("up to {}", size(most)),
+        (before, None) => format!("more than {}", size(before.unwrap_or(0))),
+    }
+}
+
+fn document(job: &str, plan: &Plan) -> Value {
+    let count = |count: &Count| json!({ "objects": count.objects, "bytes": count.bytes });
+    let sizes = plan
+        .sizes
+        .iter()
+        .map(|(most, all)| json!({ "up_to": most, "objects": all.objects, "bytes": all.bytes }));
+    let prefixes = plan.prefixes.iter().map(
+        |(prefix, all)| json!({ "prefix": prefix.to_string(), "objects": all.objects, "bytes": all.bytes }),
+    );
+    json!({
+        "job": job,
+        "objects": plan.all.objects,
+        "bytes": plan.all.bytes,
+        "special": plan.special,
+        "sizes": sizes.collect::<Vec<_>>(),
+        "prefixes": prefixes.collect::<Vec<_>>(),
+        "other_prefixes": count(&plan.other_prefixes),
+        "list_requests": plan.list_requests,
+        "warnings": plan.warnings,
+    })
+}

@@ -5,9 +5,7 @@
 //!
 //! `BRIGADE_SEEDS=1000..4000` is a longer run; `BRIGADE_SIDE_BY_SIDE=1` changes how many run at a time.
 
-use std::panic::AssertUnwindSafe;
 use std::process::Child;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -15,7 +13,7 @@ use nix::unistd::Pid;
 use tests::crash::{End, Objects, must_be_true, must_be_whole, objects};
 use tests::family::Dialect;
 use tests::home::Home;
-use tests::random::{Random, seeds};
+use tests::random::{Random, play};
 
 const JOB: &str = "local_test";
 const ROLES: [&str; 3] = ["master", "tracker", "worker"];
@@ -155,31 +153,10 @@ fn end(running: &mut Child) {
 
 #[test]
 fn random_kills_lose_nothing_double_nothing_and_leave_nothing() {
-    let seeds = seeds("0..200");
-    let lanes = std::env::var("BRIGADE_SIDE_BY_SIDE").ok().and_then(|lanes| lanes.parse().ok()).unwrap_or(3);
-    let next = AtomicU64::new(seeds.start);
-    let failed = std::sync::Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..lanes {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end {
-                        return;
-                    }
-                    let mut scenario = Scenario::new(seed);
-                    let run = std::panic::catch_unwind(AssertUnwindSafe(|| scenario.run()));
-                    if run.is_err() {
-                        println!("BRIGADE_SEEDS={seed}..{} failed: {:?}", seed + 1, scenario.told);
-                        failed.lock().unwrap().push(seed);
-                        keep(&scenario, seed);
-                    }
-                }
-            });
-        }
+    let seeds = play("0..200", Scenario::new, Scenario::run, |scenario, seed| {
+        keep(scenario, seed);
+        format!("{:?}", scenario.told)
     });
-    let failed = failed.into_inner().unwrap();
-    assert!(failed.is_empty(), "of the seeds {seeds:?} these failed: {failed:?}");
     println!("seeds {seeds:?}: all went on and are whole");
 }
 

@@ -10,10 +10,9 @@
 //! `BRIGADE_SEEDS=1000..2000` is a longer run; `BRIGADE_SIDE_BY_SIDE=1` changes how many run at a time.
 
 use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use proto::breakpoint as places;
@@ -21,7 +20,7 @@ use serde_json::Value;
 use tests::crash::{End, Objects};
 use tests::family::{Action, Change, Dialect, Fault};
 use tests::home::Home;
-use tests::random::{Random, seeds};
+use tests::random::{Random, play};
 use tests::writers::{LARGE_KEY, Moment, Writers};
 
 mod truth;
@@ -275,30 +274,8 @@ impl Drop for Beside {
 
 #[test]
 fn whatever_others_write_what_is_moved_is_a_version_that_lived_and_what_is_recorded_is_true() {
-    let seeds = seeds("0..40");
-    let lanes = std::env::var("BRIGADE_SIDE_BY_SIDE").ok().and_then(|lanes| lanes.parse().ok()).unwrap_or(3);
-    let next = AtomicU64::new(seeds.start);
-    let failed = std::sync::Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..lanes {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end {
-                        return;
-                    }
-                    let mut scenario = Scenario::new(seed);
-                    let run = std::panic::catch_unwind(AssertUnwindSafe(|| scenario.run()));
-                    if run.is_err() {
-                        let told = scenario.writers.history().told.join("\n  ");
-                        println!("BRIGADE_SEEDS={seed}..{} failed:\n  {told}", seed + 1);
-                        failed.lock().unwrap().push(seed);
-                    }
-                }
-            });
-        }
+    let seeds = play("0..40", Scenario::new, Scenario::run, |scenario, _| {
+        scenario.writers.history().told.join("\n  ")
     });
-    let failed = failed.into_inner().unwrap();
-    assert!(failed.is_empty(), "of the seeds {seeds:?} these failed: {failed:?}");
     println!("seeds {seeds:?}: all true, and equal in the end");
 }

@@ -23,6 +23,7 @@ use tracing::Instrument;
 use crate::breaker::{Breaker, Ends, Judgement};
 use crate::budget::Budget;
 use crate::concurrency::{Gate, Slot};
+use crate::flight::{Flight, UnderWay};
 use crate::meters::Meters;
 use crate::outcome::{self, Record};
 use crate::skip::{Choice, Standing, choose};
@@ -85,16 +86,6 @@ pub(crate) struct Pass {
     _slot: Slot,
     _permit: Option<OwnedSemaphorePermit>,
 }
-
-/// Bytes of an unfinished object that are already written; counted as long as this lives.
-#[derive(Debug)]
-pub(crate) struct Flight<'a> {
-    mover: &'a Mover,
-    bytes: AtomicU64,
-}
-
-/// One object that is under way.
-struct UnderWay<'a>(&'a AtomicU64);
 
 /// What became of one object.
 #[derive(Debug)]
@@ -328,7 +319,7 @@ impl Mover {
 
     /// Counts the written bytes of one unfinished object.
     pub(crate) fn flight(&self) -> Flight<'_> {
-        Flight { mover: self, bytes: AtomicU64::new(0) }
+        Flight::new(&self.in_flight_bytes)
     }
 
     /// What fails without any request.
@@ -467,36 +458,6 @@ fn as_listed(entry: &Entry, meta: ObjectMeta) -> Entry {
 impl fmt::Debug for Mover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mover").field("job", &self.job.name).finish_non_exhaustive()
-    }
-}
-
-// === impl Flight, UnderWay ===
-
-impl Flight<'_> {
-    /// So many more are written.
-    pub(crate) fn add(&self, bytes: u64) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.mover.in_flight_bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Flight<'_> {
-    fn drop(&mut self) {
-        let bytes = self.bytes.load(Ordering::Relaxed);
-        self.mover.in_flight_bytes.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
-
-impl<'a> UnderWay<'a> {
-    fn new(count: &'a AtomicU64) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        UnderWay(count)
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -9,7 +9,7 @@ use storage::{Checksums, Error, ErrorKind, PartDone, PutOptions, UploadRef, Vers
 use tokio_util::sync::CancellationToken;
 
 use crate::budget::Held;
-use crate::copy::Flight;
+use crate::flight::Flight;
 use crate::trip::Fetched;
 
 /// An upload under way.

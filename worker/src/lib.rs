@@ -8,6 +8,7 @@ pub(crate) mod budget;
 pub(crate) mod concurrency;
 pub(crate) mod copy;
 pub(crate) mod error;
+mod flight;
 pub(crate) mod heartbeat;
 pub(crate) mod jobs;
 pub(crate) mod large;

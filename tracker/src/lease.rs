@@ -127,20 +127,19 @@ impl LeaseTable {
         self.leases.keys().copied().collect()
     }
 
-    /// How many workers have work, and who they are.
-    pub(crate) fn working(&self) -> (usize, impl Fn(&str) -> bool) {
-        (self.of.len(), |worker| self.of.contains_key(worker))
+    /// How many workers have work.
+    pub(crate) fn working(&self) -> usize {
+        self.of.len()
     }
 
-    /// The jobs that this worker works for, and who does.
-    pub(crate) fn jobs_of<'a>(
-        &'a self,
-        worker: &'a str,
-    ) -> impl Iterator<Item = (&'a str, (usize, impl Fn(&str) -> bool))> {
-        let jobs = self.working.iter().filter(move |(_, workers)| workers.contains_key(worker));
-        jobs.map(|(job, workers)| {
-            (job.as_str(), (workers.len(), |worker: &str| workers.contains_key(worker)))
-        })
+    /// Has this worker work?
+    pub(crate) fn works(&self, worker: &str) -> bool {
+        self.of.contains_key(worker)
+    }
+
+    /// How many workers work for this job, if this one does.
+    pub(crate) fn working_for(&self, job: &str, worker: &str) -> Option<usize> {
+        self.working.get(job).filter(|workers| workers.contains_key(worker)).map(BTreeMap::len)
     }
 
     /// Are there leases, of this job or of any, whose holder was not heard of since this tracker started?

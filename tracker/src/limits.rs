@@ -2,7 +2,8 @@
 //!
 //! A share that grows may only take what others have given up. What they use is what they said in their last
 //! heartbeat or were told since, whichever is more: an answer may get lost, and whoever did not hear it goes on with
-//! what it has.
+//! what it has. So does a worker between two tasks: it has given up its share when it says so, not when its last
+//! lease ends.
 
 use std::collections::BTreeMap;
 
@@ -22,20 +23,18 @@ struct Shares(BTreeMap<String, f64>);
 // === impl Division ===
 
 impl Division {
-    /// The share of a worker that says what it uses now. `working`: how many divide the limit, this one included,
-    /// and who they are. `unknown`: there may be others that nobody has heard of since this tracker started.
+    /// The share of a worker that says what it uses now. `workers`: how many divide the limit, this one included.
+    /// `unknown`: there may be others that nobody has heard of since this tracker started.
     pub(crate) fn tell(
         &mut self,
         limits: &Limits,
         worker: &str,
         said: &Share,
-        working: (usize, impl Fn(&str) -> bool),
+        workers: usize,
         unknown: bool,
     ) -> Share {
-        let (workers, works) = working;
         let of = |shares: &mut Shares, limit: u64, said: Option<f64>| {
             let limit = if limit == 0 { f64::INFINITY } else { limit as f64 };
-            shares.0.retain(|known, _| works(known));
             let told = shares.tell(limit, worker, said.unwrap_or(f64::INFINITY), workers, unknown);
             told.is_finite().then_some(told)
         };
@@ -43,6 +42,18 @@ impl Division {
             bytes_per_s: of(&mut self.bytes, limits.bytes_per_s, said.bytes_per_s),
             requests_per_s: of(&mut self.requests, limits.requests_per_s, said.requests_per_s),
         }
+    }
+
+    /// A worker without work says what it uses still.
+    pub(crate) fn heard(&mut self, worker: &str, said: &Share) {
+        self.bytes.heard(worker, said.bytes_per_s);
+        self.requests.heard(worker, said.requests_per_s);
+    }
+
+    /// Whoever is gone uses nothing.
+    pub(crate) fn keep(&mut self, living: impl Fn(&str) -> bool) {
+        self.bytes.0.retain(|worker, _| living(worker));
+        self.requests.0.retain(|worker, _| living(worker));
     }
 }
 
@@ -54,6 +65,15 @@ impl Shares {
         let told = if limit.is_infinite() || fair <= said { fair } else { fair.min(room).max(said) };
         self.0.insert(worker.to_owned(), told.max(said));
         told
+    }
+
+    fn heard(&mut self, worker: &str, said: Option<f64>) {
+        if let Some(used) = self.0.get_mut(worker) {
+            *used = said.unwrap_or(f64::INFINITY);
+            if *used == 0.0 {
+                self.0.remove(worker);
+            }
+        }
     }
 }
 

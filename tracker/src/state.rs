@@ -44,9 +44,10 @@ pub(crate) struct State {
     alone: bool,
 }
 
-/// Heartbeats that a worker may miss before the tasks that a restarted tracker found are given to others.
-/// Losing such a task to another worker costs work and nothing else, waiting costs time at every restart.
-const ORPHAN_BEATS: u32 = 4;
+/// Heartbeats that a worker may miss before what it may have is given to others: its share of a limit when it has no
+/// lease, and the tasks that a restarted tracker found. Losing such a task to another worker costs work and nothing
+/// else, waiting costs time at every restart.
+const MISSED_BEATS: u32 = 4;
 
 /// Pulses in a row with fewer tasks here than the master has given: in a busy cluster some are always on
 /// their way, but not every time and at the end of a job not at all.
@@ -152,20 +153,28 @@ impl State {
         jobs: &[v1::JobShare],
     ) -> (Option<v1::Share>, Vec<v1::JobShare>) {
         let leases = &self.leases;
-        let (workers, works) = leases.working();
-        let cluster = self.cluster.as_ref().filter(|_| works(worker)).map(|limits| {
+        let cluster = self.cluster.as_ref().and_then(|limits| {
+            if !leases.works(worker) {
+                self.cluster_shares.heard(worker, said);
+                return None;
+            }
             let unknown = leases.orphaned(None);
-            self.cluster_shares.tell(limits, worker, said, (workers, works), unknown)
+            Some(self.cluster_shares.tell(limits, worker, said, leases.working(), unknown))
         });
         // A job that it does not mention: nothing of it is in force there.
         let nothing = v1::Share { bytes_per_s: Some(0.0), requests_per_s: Some(0.0) };
-        let told = leases.jobs_of(worker).filter_map(|(job, working)| {
-            let limits = self.jobs.get(job)?;
+        let told = self.jobs.iter().filter_map(|(job, limits)| {
             let said =
-                jobs.iter().find(|said| said.job == job).and_then(|said| said.share).unwrap_or(nothing);
-            let division = self.job_shares.entry(job.to_owned()).or_default();
+                jobs.iter().find(|said| said.job == *job).and_then(|said| said.share).unwrap_or(nothing);
+            let Some(working) = leases.working_for(job, worker) else {
+                if let Some(division) = self.job_shares.get_mut(job) {
+                    division.heard(worker, &said);
+                }
+                return None;
+            };
+            let division = self.job_shares.entry(job.clone()).or_default();
             let share = division.tell(limits, worker, &said, working, leases.orphaned(Some(job)));
-            Some(v1::JobShare { job: job.to_owned(), share: Some(share) })
+            Some(v1::JobShare { job: job.clone(), share: Some(share) })
         });
         (cluster, told.collect())
     }
@@ -216,7 +225,7 @@ impl State {
         drop(self.queue.take(|grant| fence(grant).is_none_or(|fence| !out.contains(&fence))));
         self.returned.retain(|task| out.contains(&task.fence));
         let here: BTreeSet<u64> = self.fences().into_iter().collect();
-        let orphans_until = now + (self.renew * ORPHAN_BEATS).min(self.lease);
+        let orphans_until = now + (self.renew * MISSED_BEATS).min(self.lease);
         for grant in outstanding {
             let Some(task) = grant.task.clone().filter(|task| !here.contains(&task.fence)) else { continue };
             if self.alone {
@@ -289,6 +298,15 @@ impl State {
         self.returned.extend(expired);
         let silent = self.lease * 2;
         self.workers.retain(|_, (_, seen)| now.duration_since(*seen) < silent);
+        // One that has no lease and says nothing more has ended, and its share with it.
+        let silent = self.renew * MISSED_BEATS;
+        let (workers, leases) = (&self.workers, &self.leases);
+        let living = |worker: &str| {
+            let spoke = workers.get(worker).is_some_and(|(_, seen)| now.duration_since(*seen) < silent);
+            spoke || leases.works(worker)
+        };
+        self.cluster_shares.keep(living);
+        self.job_shares.values_mut().for_each(|division| division.keep(living));
     }
 
     /// No more tasks are handed out: what waits goes back.

@@ -320,6 +320,13 @@ async fn workers_that_work_share_the_clusters_limit() {
     assert_eq!(stage.share("c/1", 9, 0.0).await.map(f64::round), Some(167.0), "what was given up");
     stage.settle(8).await.unwrap();
     stage.settle(9).await.unwrap();
+    assert_eq!(
+        stage.share("a/1", 7, third).await,
+        Some(third),
+        "what was theirs is in use until they say so"
+    );
+    assert_eq!(stage.share("b/1", 8, 0.0).await, None);
+    assert_eq!(stage.share("c/1", 9, 0.0).await, None);
     assert_eq!(stage.share("a/1", 7, third).await, Some(1_000.0), "alone it gets all");
 }
 

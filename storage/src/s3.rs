@@ -38,7 +38,7 @@ pub(crate) struct S3Store(Arc<Client>);
 #[derive(Debug)]
 pub(crate) struct Client {
     dialect: &'static Dialect,
-    endpoint: Endpoint,
+    endpoint: Arc<Endpoint>,
     /// `http` or `https`.
     scheme: String,
     /// Host and port of the endpoint.
@@ -91,7 +91,7 @@ impl S3Store {
         Ok(S3Store(Arc::new(Client {
             dialect,
             signing: Signing::new(endpoint, dialect),
-            endpoint: endpoint.clone(),
+            endpoint: Arc::new(endpoint.clone()),
             scheme,
             authority,
             path_style,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use conf::Endpoint;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use super::request::encode;
 
@@ -18,21 +18,46 @@ const SHORTEST: usize = 6;
 const HEADERS: [&str; 4] =
     ["authorization", "proxy-authorization", "x-amz-security-token", "x-oss-security-token"];
 
-/// The secrets of one request, filled in when it is signed.
+/// What one request was sent with, from the moment when it is signed. Its secrets are spelt out when there is an
+/// error, which is rare.
 #[derive(Clone, Default)]
-pub(super) struct Hidden(Arc<Mutex<Vec<String>>>);
+pub(super) struct Hidden(Arc<Mutex<Option<Sent>>>);
+
+struct Sent {
+    /// Of [`HEADERS`].
+    values: Vec<HeaderValue>,
+    endpoint: Arc<Endpoint>,
+}
 
 impl Hidden {
     /// Those of a request that is about to be sent.
-    pub(super) fn keep(&self, headers: &HeaderMap, endpoint: &Endpoint) {
+    pub(super) fn keep(&self, headers: &HeaderMap, endpoint: &Arc<Endpoint>) {
+        let values = HEADERS.iter().flat_map(|name| headers.get_all(*name)).cloned().collect();
+        let sent = Sent { values, endpoint: endpoint.clone() };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sent);
+    }
+
+    /// The text without them.
+    pub(super) fn out_of(&self, text: impl Into<String>) -> String {
+        let sent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let secrets = sent.as_ref().map(Sent::secrets).unwrap_or_default();
+        secrets.iter().fold(text.into(), |text, secret| {
+            if text.contains(secret) { text.replace(secret, "***") } else { text }
+        })
+    }
+}
+
+impl Sent {
+    /// In all forms in which somebody may say them back.
+    fn secrets(&self) -> Vec<String> {
         let mut secrets = Vec::new();
-        for value in HEADERS.iter().flat_map(|name| headers.get_all(*name)) {
+        for value in &self.values {
             let Ok(value) = value.to_str() else { continue };
             // The signature alone, which is what counts.
             secrets.extend(value.rsplit(['=', ':', ' ']).next().map(str::to_owned));
             secrets.push(value.to_owned());
         }
-        for secret in [&endpoint.secret_key, &endpoint.session_token] {
+        for secret in [&self.endpoint.secret_key, &self.endpoint.session_token] {
             let Ok(secret) = secret.reveal() else { continue };
             let mut encoded = String::new();
             encode(&mut encoded, secret.as_bytes(), false);
@@ -41,15 +66,7 @@ impl Hidden {
         secrets.retain(|secret| secret.len() >= SHORTEST);
         // The longest first: a shorter one may be a part of it.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = secrets;
-    }
-
-    /// The text without them.
-    pub(super) fn out_of(&self, text: impl Into<String>) -> String {
-        let secrets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        secrets.iter().fold(text.into(), |text, secret| {
-            if text.contains(secret) { text.replace(secret, "***") } else { text }
-        })
+        secrets
     }
 }
 
@@ -76,7 +93,7 @@ mod tests {
         headers.insert("authorization", "OSS AKID:c2lnbmF0dXJl".parse().unwrap());
         headers.insert("x-oss-security-token", "sessiontoken".parse().unwrap());
         let hidden = Hidden::default();
-        hidden.keep(&headers, &endpoint);
+        hidden.keep(&headers, &Arc::new(endpoint));
         let said =
             "OSS AKID:c2lnbmF0dXJl, c2lnbmF0dXJl, sessiontoken, a%2Fsecret%2Bkey, YS9zZWNyZXQra2V5, token";
         assert_eq!(hidden.out_of(said), "***, ***, ***, ***, ***, token");

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use conf::Home;
 use master::plan::{Count, Plan};
-use proto::text::{counted, grouped};
+use proto::text::grouped;
 use serde_json::{Value, json};
 use storage::Meter;
 
@@ -26,17 +26,19 @@ pub(crate) async fn run(file: Option<&Path>, home: &Home, output: &Output) -> Ou
     let plan = plan.map_err(|error| {
         Failure::new(format!("the source {} cannot be listed to its end: {error}", job.source.describe()))
     })?;
+    output.text(&text(&job.source.describe(), &plan));
     for warning in &plan.warnings {
         output.note(&format!("warning: {warning}"));
     }
-    output.text(&text(&job.source.describe(), &plan));
     output.json(&document(&job.name, &plan));
     Ok(Exit::Done)
 }
 
 fn text(source: &str, plan: &Plan) -> String {
     let Count { objects, bytes } = plan.all;
-    let mut text = format!("{source}: {}, {}\n", counted(objects, "object"), size(bytes));
+    // Exact, and first, for whoever takes it from here.
+    let mut text =
+        format!("{objects} object{}, {} in {source}\n", if objects == 1 { "" } else { "s" }, size(bytes));
     if plan.special > 0 {
         text.push_str(&format!("left out, for they are no objects: {}\n", grouped(plan.special)));
     }

@@ -277,13 +277,13 @@ const SYS_WORKER: &[Key] = &[
     key(
         "task_threads",
         Form::Number,
-        "60",
-        "Objects that one worker copies at the same time at most; 1 to 4096. 150 on big hosts, 30 on poor networks.",
+        "256",
+        "Objects that one worker copies at the same time at most; 1 to 4096. A ceiling: below it the number adapts to both ends.",
     ),
     key(
         "memory_limit",
         Form::Size,
-        "\"96MiB\"",
+        "\"64MiB\"",
         "Object data that one worker holds at most, less where its control group allows less; at least 8MiB.",
     ),
     key("bytes_per_s", Form::Rate, "\"0\"", "Limit of one worker; 0 is none."),

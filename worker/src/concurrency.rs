@@ -4,7 +4,7 @@
 //! takes one slot, a multipart object one for itself and one for every further part in flight.
 //!
 //! The rule is a hill climb in windows. While all slots are taken and more slots bring more work done, the
-//! number grows, fast at first and slowly after the first setback; a step that brought nothing is taken back
+//! number grows, doubling at first and slowly after the first setback; a step that brought nothing is taken back
 //! and tried again later. A service that throttles halves the number at once. Under a limit of bytes or requests
 //! the number says nothing about the ends, and all slots may be taken: most of them wait for the limit.
 
@@ -27,13 +27,18 @@ const RETRY: u32 = 8;
 const REQUEST_BYTES: f64 = 256.0 * 1024.0;
 /// A step up has to bring this much to be kept.
 const GAIN: f64 = 1.03;
+/// In the fast phase windows are shorter by this, the number doubles, and that has to bring more: over a long line
+/// small objects reach what the service can do within a second or two.
+const FAST: u32 = 4;
+/// See [`FAST`].
+const FAST_GAIN: f64 = 1.2;
 
 /// The decision. All times are since any fixed moment and never go back.
 #[derive(Debug, Clone)]
 pub(crate) struct Adaptive {
     limit: usize,
     ceiling: usize,
-    /// Nothing went wrong yet: grow by half instead of by one tenth.
+    /// Nothing went wrong yet: double instead of growing by one tenth.
     fast: bool,
     window: Window,
     /// Work a second in the last judged window, and the limit that it had.
@@ -117,7 +122,8 @@ impl Adaptive {
         self.window.work += bytes as f64 + REQUEST_BYTES;
         self.window.ended += 1;
         let long = now.saturating_sub(begun);
-        if long >= WINDOW && self.window.ended >= self.limit {
+        let window = if self.fast { WINDOW / FAST } else { WINDOW };
+        if long >= window && self.window.ended >= self.limit {
             self.judge(now, self.window.work / long.as_secs_f64());
         }
     }
@@ -152,10 +158,11 @@ impl Adaptive {
             self.before = None;
             return;
         }
+        let gain = if self.fast { FAST_GAIN } else { GAIN };
         match self.before {
             None => self.step_up(rate),
             // The last step up, if it was one, paid.
-            Some((before, limit)) if self.limit > limit && rate >= before * GAIN => self.step_up(rate),
+            Some((before, limit)) if self.limit > limit && rate >= before * gain => self.step_up(rate),
             // It did not: fewer slots do as much, with less memory and fewer connections.
             Some((before, limit)) if self.limit > limit => {
                 self.fast = false;
@@ -174,7 +181,7 @@ impl Adaptive {
     fn step_up(&mut self, rate: f64) {
         self.before = Some((rate, self.limit));
         self.still = 0;
-        let step = if self.fast { self.limit / 2 } else { self.limit / 10 };
+        let step = if self.fast { self.limit } else { self.limit / 10 };
         self.limit = (self.limit + step.max(1)).min(self.ceiling);
     }
 

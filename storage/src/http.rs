@@ -31,6 +31,11 @@ const IDLE: Duration = Duration::from_secs(20);
 /// More than a worker ever has in flight to one endpoint.
 const IDLE_CONNECTIONS: usize = 1024;
 
+/// Bytes that are read from a connection at once. What is read stays in the buffer that it was read into until it is
+/// written, so that larger ones, half filled, double the memory of a worker; smaller ones cost more calls
+/// (docs/performance.md).
+const READ: usize = 128 << 10;
+
 /// Bytes that kernels and proxies on the way may hold of a body.
 const BUFFERS: u64 = 8 << 20;
 /// Bytes a second at which they empty at least.
@@ -70,6 +75,7 @@ impl Http {
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE);
         builder.pool_max_idle_per_host(IDLE_CONNECTIONS);
+        builder.http1_max_buf_size(READ);
         Ok(Http { client: builder.build(connector), timeout, proxy_authorization, meter })
     }
 

@@ -54,7 +54,7 @@ pub trait Destination: fmt::Debug + Send + Sync {
 pub struct Limits {
     /// The CRC that the destination states on a write, where it does: hash with it.
     pub crc: Option<CrcAlgorithm>,
-    /// The ETag of a single PUT is the MD5 of its bytes.
+    /// The ETag of a single PUT is the MD5 of its bytes, and a write that comes with another MD5 is refused.
     pub etag_is_md5: bool,
     /// The ETag of a multipart upload is the MD5 of the parts' MD5s, `-`, their number.
     pub etag_is_md5_of_parts: bool,
@@ -79,6 +79,9 @@ pub struct PutOptions {
     pub modified_ms: Option<i64>,
     /// Bytes of the whole object.
     pub size: u64,
+    /// For [`Destination::put`], where `Limits::etag_is_md5`: other bytes than these are refused. The source's word,
+    /// so that nobody here has to hash.
+    pub md5: Option<[u8; 16]>,
 }
 
 /// A multipart upload that was begun.

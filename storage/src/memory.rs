@@ -31,6 +31,8 @@ pub struct MemoryStore {
     pub order: Option<fn(&ObjectKey, &ObjectKey) -> std::cmp::Ordering>,
     /// States checksums on writes and reads.
     pub states_checksums: bool,
+    /// Reads state the MD5 and no CRC.
+    pub states_md5: bool,
 }
 
 /// One object in memory.
@@ -91,6 +93,7 @@ impl MemoryStore {
             page: 1000,
             order: None,
             states_checksums: true,
+            states_md5: false,
         }
     }
 
@@ -208,7 +211,13 @@ impl MemoryStore {
     }
 
     fn meta(&self, stored: &Stored) -> ObjectMeta {
-        let checksums = if self.states_checksums { stated(&stored.data) } else { Checksums::default() };
+        let checksums = if self.states_md5 {
+            Checksums { md5: Some(Md5::digest(&stored.data).into()), ..Checksums::default() }
+        } else if self.states_checksums {
+            stated(&stored.data)
+        } else {
+            Checksums::default()
+        };
         ObjectMeta {
             size: stored.data.len() as u64,
             modified_ms: Some(stored.modified_ms),
@@ -397,6 +406,9 @@ impl Destination for MemoryStore {
         self.call(Op::Put, RequestKind::Put, Some(key)).await?;
         self.limits.check_name(key)?;
         self.meter.bytes_written(payload.len());
+        if options.md5.is_some_and(|md5| md5 != payload.md5()) {
+            return Err(Error::new(ErrorKind::Corrupted, Op::Put, "the bytes have another MD5").on(key));
+        }
         Ok(self.keep(Op::Put, key, options, concat(payload)))
     }
 
@@ -429,7 +441,7 @@ impl Destination for MemoryStore {
                 .states_checksums
                 .then(|| self.limits.crc.map(|algorithm| checksum(algorithm, &data)))
                 .flatten(),
-            md5: None,
+            md5: self.limits.crc.is_none().then(|| payload.md5()),
         };
         self.inner().uploads.get_mut(&upload.id).ok_or_else(gone)?.1.insert(number, data);
         self.meter.bytes_written(done.size);

@@ -5,6 +5,9 @@ use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
 use md5::Digest as _;
 
+/// Bytes from which on a hash would hold up other connections: a millisecond.
+const ASIDE: u64 = 512 << 10;
+
 /// The bytes of a small object or of one part.
 #[derive(Debug, Clone, Default)]
 pub struct Payload {
@@ -42,6 +45,16 @@ impl Payload {
             digest.update(chunk);
         }
         digest.finalize()
+    }
+
+    /// The MD5, taken on a thread that may be busy for long where there are many bytes.
+    pub(crate) async fn md5_aside(&self) -> [u8; 16] {
+        if self.len < ASIDE {
+            return self.md5();
+        }
+        let payload = self.clone();
+        // It fails only when the runtime ends.
+        tokio::task::spawn_blocking(move || payload.md5()).await.unwrap_or_default()
     }
 
     /// MD5 of all bytes: twenty times as dear as a CRC, so only where nothing better is kept.

@@ -341,7 +341,7 @@ impl<'a> Trip<'a> {
             return Err(Failure::Object { code: ObjectErrorCode::Internal, text }.into());
         }
         let ours = Ours { hashes: &whole, payload: None };
-        let source_proved = self.source_agrees(large, ours).map_err(Stopped::Again)?;
+        let source_proved = self.whole_agrees(large, ours).map_err(Stopped::Again)?;
         // With all parts in the books, whoever finds the upload gone can tell that it was completed.
         if *large.saved.lock().await < parts.len() {
             self.save(large.record(self.index)).await?;
@@ -366,7 +366,7 @@ impl<'a> Trip<'a> {
     }
 
     /// Before anything becomes visible: `true` where the source states something comparable.
-    fn source_agrees(&self, large: &Large<'_>, ours: Ours<'_>) -> Result<bool, Failure> {
+    fn whole_agrees(&self, large: &Large<'_>, ours: Ours<'_>) -> Result<bool, Failure> {
         if self.mover.job.transfer.verify == conf::job::Verify::Size {
             return Ok(false);
         }

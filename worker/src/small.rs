@@ -2,43 +2,88 @@
 
 use std::sync::atomic::Ordering;
 
+use storage::checksum::md5_of_etag;
 use storage::{ErrorKind, PutOptions, Side, Written};
 use tokio::time::Instant;
 
 use crate::budget::micros;
 use crate::proof::Unproved;
 use crate::trip::{Done, Failure, Fetched, Trip};
-use crate::verify::Ours;
+use crate::verify::{Difference, md5_of_both};
 
 /// Writes of one object that the destination states wrongly before it is given up.
 const WRITES: u32 = 3;
 
+/// Why an object was not written.
+enum Unwritten {
+    /// Its bytes are not those that the source states.
+    Damaged(Difference),
+    Failed(Failure),
+}
+
+impl From<Failure> for Unwritten {
+    fn from(failure: Failure) -> Self {
+        Unwritten::Failed(failure)
+    }
+}
+
+impl From<Difference> for Unwritten {
+    fn from(difference: Difference) -> Self {
+        Unwritten::Damaged(difference)
+    }
+}
+
 impl Trip<'_> {
-    /// Reads the object whole, writes it, proves it.
+    /// Reads the object whole, writes it, proves it. Bytes that are not those that the source states are read once
+    /// more.
     pub(crate) async fn move_small(&self) -> Result<Done, Failure> {
         let _held = self.mover.engine.budget.take(self.entry.size).await;
-        let (fetched, source_proved) = self.fetch_proved().await?;
-        let options = self.options(&fetched.meta, fetched.hashes.md5);
-        let mut done = self.put_proved(&options, &fetched).await?;
-        done.source_proved = source_proved;
-        self.mover.gate.finished(self.entry.size);
-        Ok(done)
+        let mut damaged = false;
+        loop {
+            let fetched = self.fetch(None, &self.listed()).await?;
+            match self.write_proved(fetched).await {
+                Ok(done) => {
+                    self.mover.gate.finished(self.entry.size);
+                    return Ok(done);
+                }
+                Err(Unwritten::Failed(failure)) => return Err(failure),
+                Err(Unwritten::Damaged(difference)) if damaged => return Err(difference.at("source")),
+                Err(Unwritten::Damaged(_)) => {
+                    damaged = true;
+                    self.tally.again();
+                }
+            }
+        }
     }
 
     /// Writes until the destination states what was read.
-    async fn put_proved(&self, options: &PutOptions, fetched: &Fetched) -> Result<Done, Failure> {
-        let ours = Ours { hashes: &fetched.hashes, payload: Some(&fetched.payload) };
+    async fn write_proved(&self, mut fetched: Fetched) -> Result<Done, Unwritten> {
+        let (transfer, limits) = (&self.mover.job.transfer, self.mover.destination.limits());
+        let between_them = md5_of_both(transfer, limits, &fetched.meta.checksums);
+        let source_proved = between_them.is_some() || self.source_agrees(&fetched)?;
+        let mut options = self.options(&fetched.meta, fetched.hashes.md5);
+        options.md5 = between_them.or(fetched.hashes.md5.filter(|_| limits.etag_is_md5));
         let mut writes = 1;
         loop {
-            let written = match self.put(options, fetched).await? {
+            let written = match self.put(&options, &fetched).await? {
                 Ok(written) => written,
-                Err(taken) => return self.taken(taken, ours).await,
+                Err(taken) => {
+                    let source_proved = self.source_agrees(&fetched)?;
+                    let done = self.taken(taken, fetched.ours()).await?;
+                    return Ok(Done { source_proved, ..done });
+                }
             };
-            match self.prove(&written, ours, None).await {
-                Ok(proven) => return Ok(proven.done(self.entry.size, written.not_carried)),
-                Err(Unproved::Failed(failure)) => return Err(failure),
+            if let Some(stated) = between_them {
+                self.same_at_both(&mut fetched, stated, &written)?;
+            }
+            match self.prove(&written, fetched.ours(), None).await {
+                Ok(proven) => {
+                    let done = proven.done(self.entry.size, written.not_carried);
+                    return Ok(Done { source_proved, ..done });
+                }
+                Err(Unproved::Failed(failure)) => return Err(failure.into()),
                 Err(Unproved::Differs(difference)) if writes >= WRITES => {
-                    return Err(difference.at("destination"));
+                    return Err(difference.at("destination").into());
                 }
                 Err(Unproved::Differs(difference)) => {
                     tracing::warn!(
@@ -52,12 +97,27 @@ impl Trip<'_> {
         }
     }
 
+    /// The MD5 that the source states is the one that the destination came to. Where that does not say it, the bytes
+    /// are hashed here.
+    fn same_at_both(
+        &self,
+        fetched: &mut Fetched,
+        stated: [u8; 16],
+        written: &Written,
+    ) -> Result<(), Difference> {
+        if written.etag.as_deref().and_then(md5_of_etag) != Some(stated) {
+            self.source_agrees(fetched)?;
+        }
+        fetched.hashes.md5 = Some(stated);
+        Ok(())
+    }
+
     /// One write; the inner error is that something is there which must not be written over.
     async fn put(
         &self,
         options: &PutOptions,
         fetched: &Fetched,
-    ) -> Result<Result<Written, storage::Error>, Failure> {
+    ) -> Result<Result<Written, storage::Error>, Unwritten> {
         let mover = self.mover;
         let mut turn = self.turn(Side::Destination);
         loop {
@@ -70,7 +130,13 @@ impl Trip<'_> {
                     return Ok(Ok(written));
                 }
                 Err(error) if self.is_taken(error.kind()) => return Ok(Err(error)),
-                Err(error) => turn.failed(error).await?,
+                Err(error) => {
+                    if options.md5.is_some() && error.kind() == ErrorKind::Corrupted {
+                        // They may have been damaged before they came here.
+                        self.source_agrees(fetched)?;
+                    }
+                    turn.failed(error).await?;
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use conf::job::EndpointType;
+use conf::job::{EndpointType, Verify};
 use futures::StreamExt;
 use proto::manifest::Entry;
 use proto::v1::Upload;
@@ -156,6 +156,15 @@ impl Tally {
     }
 }
 
+// === impl Fetched ===
+
+impl Fetched {
+    /// Our side of a comparison.
+    pub(crate) fn ours(&self) -> Ours<'_> {
+        Ours { hashes: &self.hashes, payload: Some(&self.payload) }
+    }
+}
+
 // === impl Turn ===
 
 impl Turn<'_> {
@@ -212,26 +221,16 @@ impl<'a> Trip<'a> {
         Version { size: self.entry.size, modified_ms: self.entry.modified_ms, etag: self.entry.etag.clone() }
     }
 
-    /// The whole object, compared with what the source states of it; `true` where there was something to
+    /// Compares a whole object's bytes with what the source states of them; `true` where there is something to
     /// compare.
-    pub(crate) async fn fetch_proved(&self) -> Result<(Fetched, bool), Failure> {
-        let version = self.listed();
-        let mut differed = false;
-        loop {
-            let fetched = self.fetch(None, &version).await?;
-            if self.mover.job.transfer.verify == conf::job::Verify::Size {
-                return Ok((fetched, false));
-            }
-            let ours = Ours { hashes: &fetched.hashes, payload: Some(&fetched.payload) };
-            match ours.compare(&fetched.meta.checksums, fetched.meta.etag.as_deref()) {
-                Verdict::Same(..) => return Ok((fetched, true)),
-                Verdict::Unknown => return Ok((fetched, false)),
-                Verdict::Differs(difference) if differed => return Err(difference.at("source")),
-                Verdict::Differs(_) => {
-                    differed = true;
-                    self.tally.again();
-                }
-            }
+    pub(crate) fn source_agrees(&self, fetched: &Fetched) -> Result<bool, Difference> {
+        if self.mover.job.transfer.verify == Verify::Size {
+            return Ok(false);
+        }
+        match fetched.ours().compare(&fetched.meta.checksums, fetched.meta.etag.as_deref()) {
+            Verdict::Same(..) => Ok(true),
+            Verdict::Unknown => Ok(false),
+            Verdict::Differs(difference) => Err(difference),
         }
     }
 
@@ -344,7 +343,7 @@ impl<'a> Trip<'a> {
             add("md5", hex::encode(md5));
         }
         headers.user.sort();
-        PutOptions { headers, modified_ms, size: meta.size }
+        PutOptions { headers, modified_ms, size: meta.size, md5: None }
     }
 }
 

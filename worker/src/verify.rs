@@ -7,6 +7,9 @@
 //! - MD5 (0.6 GB/s, and not to be combined over parts) only where nothing else says as much: the destination
 //!   keeps no CRC but its ETag is an MD5 by rule; or the source states an MD5 and no CRC, because `verify =
 //!   "checksum"` promises that the source's checksum is compared where it has one; or `record_md5` asks.
+//!   A part's is taken when it is written, if its service wants it (`Destination::part`).
+//! - Not even then where both ends state the MD5 of a whole object: what the source states goes with the write, which
+//!   the destination refuses when it comes to another, and its ETag says what it came to.
 //! - With `verify = "size"` only the first CRC and what `record_md5` asks.
 
 use base64::Engine as _;
@@ -84,10 +87,10 @@ impl Plan {
         if let Some(other) = states.first().filter(|_| !states.contains(&first)) {
             crcs.push(*other);
         }
-        let etag_rule = if whole { limits.etag_is_md5 } else { limits.etag_is_md5_of_parts };
-        let for_destination = limits.crc.is_none() && etag_rule;
+        let for_destination = whole && limits.crc.is_none() && limits.etag_is_md5;
         let for_source = whole && states.is_empty() && source.md5.is_some();
-        Plan { crcs, md5: record || for_destination || for_source }
+        let between_them = whole && md5_of_both(transfer, limits, source).is_some();
+        Plan { crcs, md5: !between_them && (record || for_destination || for_source) }
     }
 
     /// Only this CRC: for reading back.
@@ -105,6 +108,12 @@ impl Plan {
     pub(crate) fn hasher(&self) -> Hasher {
         Hasher::new(&self.crcs, self.md5)
     }
+}
+
+/// The MD5 of a whole object that the source states and the destination compares with.
+pub(crate) fn md5_of_both(transfer: &TransferConf, limits: &Limits, source: &Checksums) -> Option<[u8; 16]> {
+    let wanted = limits.etag_is_md5 && !transfer.record_md5 && transfer.verify != Verify::Size;
+    source.md5.filter(|_| wanted && stated(source).next().is_none())
 }
 
 /// The CRC that an upload's parts are recorded with.

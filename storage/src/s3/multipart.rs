@@ -83,7 +83,7 @@ impl Client {
             .query("partNumber", number.to_string())
             .query("uploadId", upload.id.clone())
             .body(payload.clone());
-        let (call, md5) = self.checked(call, sums);
+        let (call, md5) = self.checked(call, sums, None).await;
         let answer = self.send_for_headers(&call).await?;
         self.meter.bytes_written(payload.len());
         let etag = headers::etag(&answer)
@@ -98,7 +98,7 @@ impl Client {
         if let Some(stated) = crc {
             self.same_crc(&call, stated)?;
         }
-        let md5 = if crc.is_none() { self.part_md5(&call, &etag, md5)? } else { None };
+        let md5 = if crc.is_none() { self.part_md5(&call, &etag, md5).await? } else { None };
         Ok(PartDone { number, offset, size: payload.len(), etag, crc, md5 })
     }
 
@@ -113,11 +113,19 @@ impl Client {
     }
 
     /// The MD5 of a part whose service states no CRC; its ETag has to be that MD5.
-    fn part_md5(&self, call: &Call<'_>, etag: &str, taken: Option<[u8; 16]>) -> Result<Option<[u8; 16]>> {
+    async fn part_md5(
+        &self,
+        call: &Call<'_>,
+        etag: &str,
+        taken: Option<[u8; 16]>,
+    ) -> Result<Option<[u8; 16]>> {
         let Some(stated) = md5_of_etag(etag).filter(|_| self.without_sums.etag_is_md5) else {
             return Ok(None);
         };
-        let md5 = taken.unwrap_or_else(|| call.payload.md5());
+        let md5 = match taken {
+            Some(md5) => md5,
+            None => call.payload.md5_aside().await,
+        };
         if md5 == stated {
             return Ok(Some(md5));
         }

@@ -90,7 +90,7 @@ impl Client {
     ) -> Result<Written> {
         let call = Call::new(Op::Put, RequestKind::Put, Method::PUT, Some(key)).body(payload.clone());
         let (mut call, not_carried) = self.write_headers(call, options)?;
-        (call, _) = self.checked(call, sums);
+        (call, _) = self.checked(call, sums, options.md5).await;
         let answer = self.send_for_headers(&call).await?;
         self.meter.bytes_written(payload.len());
         let etag = headers::etag(&answer);
@@ -101,21 +101,31 @@ impl Client {
         Ok(Written { etag, stated, not_carried })
     }
 
-    /// With what the service checks the body against before anybody sees it. Gives the MD5 where it had to
-    /// be taken.
-    pub(super) fn checked<'a>(&self, call: Call<'a>, sums: bool) -> (Call<'a>, Option<[u8; 16]>) {
-        match self.dialect.sum {
+    /// With what the service checks the body against before anybody sees it: its CRC, and the MD5 that is known or,
+    /// without a CRC, has to be taken.
+    pub(super) async fn checked<'a>(
+        &self,
+        mut call: Call<'a>,
+        sums: bool,
+        known: Option<[u8; 16]>,
+    ) -> (Call<'a>, Option<[u8; 16]>) {
+        let md5 = match self.dialect.sum {
             // It answers with what it computed.
-            Sum::Ecma => (call, None),
+            Sum::Ecma => known,
             Sum::Nvme if sums => {
                 let crc = headers::nvme_text(call.payload.crc(self.dialect.sum.algorithm()));
-                (call.header("x-amz-checksum-crc64nvme", &crc), None)
+                call = call.header("x-amz-checksum-crc64nvme", &crc);
+                known
             }
-            Sum::Nvme => {
-                let md5 = call.payload.md5();
-                (call.header("content-md5", &STANDARD.encode(md5)), Some(md5))
-            }
+            Sum::Nvme => match known {
+                None => Some(call.payload.md5_aside().await),
+                known => known,
+            },
+        };
+        if let Some(md5) = md5 {
+            call = call.header("content-md5", &STANDARD.encode(md5));
         }
+        (call, md5)
     }
 
     /// Headers that stand at the begin of a write: content, metadata, class, encryption, no-overwrite.

@@ -75,7 +75,7 @@ impl World {
         headers: Headers,
     ) -> Result<Written, Error> {
         let payload = Payload::new(vec![content.into()]);
-        let options = PutOptions { size: payload.len(), headers, modified_ms: None };
+        let options = PutOptions { size: payload.len(), headers, ..PutOptions::default() };
         self.destination.put(&key.into(), &options, &payload).await
     }
 

@@ -26,7 +26,7 @@ pub(crate) async fn content_headers_and_metadata_arrive(world: World) {
     world.put_with("put", "content", headers()).await.unwrap();
     let parts = world.parts();
     let size = parts.iter().map(|part| part.len() as u64).sum();
-    let options = PutOptions { size, headers: headers(), modified_ms: None };
+    let options = PutOptions { size, headers: headers(), ..PutOptions::default() };
     let upload = world.destination.begin(&"large".into(), &options).await.unwrap();
     let mut done = Vec::new();
     for index in 0..parts.len() {

@@ -35,8 +35,11 @@ fn md5_is_taken_only_where_nothing_better_is_kept() {
     let both = Checksums { crc32c: Some(1), ..md5 };
     assert!(!plan(&oss, nothing, Reach::Whole).md5, "the destination keeps a CRC");
     assert!(plan(&plain, nothing, Reach::Whole).md5, "the destination keeps only an MD5");
-    assert!(plan(&plain, nothing, Reach::Part).md5, "the multipart ETag needs the parts' MD5s");
-    assert!(plan(&oss, md5, Reach::Whole).md5, "the source states only an MD5");
+    assert!(!plan(&plain, nothing, Reach::Part).md5, "a part's is taken when it is written");
+    let local = limits(Some(CrcAlgorithm::Crc64Xz), false);
+    assert!(plan(&local, md5, Reach::Whole).md5, "the source states only an MD5, and the destination none");
+    assert!(!plan(&oss, md5, Reach::Whole).md5, "both ends state it");
+    assert!(!plan(&plain, md5, Reach::Whole).md5, "both ends state it, and nothing else");
     assert!(!plan(&oss, md5, Reach::Part).md5, "which cannot be had from parts");
     assert!(!plan(&oss, both, Reach::Whole).md5, "the source states a CRC");
     assert_eq!(plan(&oss, both, Reach::Part).crcs, [CrcAlgorithm::Crc64Xz, CrcAlgorithm::Crc32Iscsi]);
@@ -44,6 +47,8 @@ fn md5_is_taken_only_where_nothing_better_is_kept() {
     assert!(!Plan::new(&size, &plain, &md5, Reach::Whole).md5);
     let record = TransferConf { verify: Verify::Size, record_md5: true, ..TransferConf::default() };
     assert!(Plan::new(&record, &plain, &nothing, Reach::Whole).md5);
+    let record = TransferConf { verify: Verify::Checksum, ..record };
+    assert!(Plan::new(&record, &oss, &md5, Reach::Whole).md5, "it is to be written down");
 }
 
 #[test]

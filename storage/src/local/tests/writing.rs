@@ -18,7 +18,12 @@ async fn a_file_arrives_with_its_time_and_what_it_holds_is_stated() {
     let to = destination(root.path());
     let modified_ms = Some(1_234_567_890_123);
     let user = vec![("mtime".to_owned(), "1".to_owned()), ("owner".to_owned(), "me".to_owned())];
-    let options = PutOptions { modified_ms, size: 3, headers: Headers { user, ..Headers::default() } };
+    let options = PutOptions {
+        modified_ms,
+        size: 3,
+        headers: Headers { user, ..Headers::default() },
+        ..PutOptions::default()
+    };
     let written = to.put(&"d/e/f".into(), &options, &"abc".into()).await.unwrap();
     assert_eq!(written.stated.crc64nvme, Some(Payload::from("abc").crc(CRC)));
     assert_eq!(written.not_carried, ["user metadata owner: a file has no place for it"]);

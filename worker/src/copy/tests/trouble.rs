@@ -116,6 +116,39 @@ async fn damage_at_the_destination_is_written_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_md5_of_the_source_goes_with_the_write() {
+    let mut line = Line::new();
+    line.source.states_md5 = true;
+    let record = line.record("k", bytes(1000)).await;
+    assert_eq!((record.proof.as_str(), record.source_proved, record.attempts), ("crc64nvme", true, 1));
+    line.source.corrupt_next(Op::Get, None);
+    let record = line.record("damaged", bytes(1000)).await;
+    assert_eq!((record.outcome(), record.attempts), (v1::Outcome::Succeeded, 2), "it is read again");
+    assert_eq!(line.destination.get("damaged").unwrap().data, bytes(1000));
+    line.source.corrupt_next(Op::Get, None);
+    line.source.corrupt_next(Op::Get, None);
+    let record = line.record("bad", bytes(1000)).await;
+    assert_eq!((record.code.as_str(), record.attempts), ("CHECKSUM_NOT_MATCH", 2));
+    assert!(record.text.contains("source states"), "{}", record.text);
+    assert!(line.destination.get("bad").is_none(), "nothing was written");
+    line.destination.corrupt_next(Op::Put, None);
+    let record = line.record("kept wrongly", bytes(1000)).await;
+    assert_eq!((record.outcome(), record.attempts), (v1::Outcome::Succeeded, 2), "it is written again");
+    assert_eq!(line.destination.get("kept wrongly").unwrap().data, bytes(1000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_ends_that_state_an_md5_and_nothing_else_prove_each_other() {
+    let mut line = Line::new();
+    line.source.states_md5 = true;
+    line.destination.states_checksums = false;
+    line.destination = line.destination.clone().limited(|limits| limits.crc = None);
+    let record = line.record("k", bytes(1000)).await;
+    assert_eq!((record.proof.as_str(), record.source_proved), ("etag_md5", true));
+    assert_eq!(line.calls(), (vec![Op::Get], vec![Op::Put]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_etag_that_differs_is_settled_by_reading_back() {
     let mut line = Line::new();
     line.destination.states_checksums = false;

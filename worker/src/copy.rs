@@ -384,8 +384,9 @@ impl Mover {
         }
         let size = trip.entry.size;
         let limits = self.destination.limits();
-        let whole =
-            self.job.transfer.multipart_threshold.min(self.engine.budget.size()).min(limits.single_put);
+        // One that takes the whole budget would be read and written alone.
+        let fits = self.engine.budget.size() / 2;
+        let whole = self.job.transfer.multipart_threshold.min(fits).min(limits.single_put);
         let single = limits.parts <= 1 || (size <= whole && trip.tally.upload().is_none());
         let mut done = if single || size == 0 { trip.move_small().await? } else { trip.move_large().await? };
         if linked {

@@ -39,6 +39,18 @@ async fn a_large_object_goes_in_parts_and_is_proved_whole() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_object_that_would_fill_the_memory_goes_in_parts_below_the_threshold_too() {
+    let mut line = Line::new();
+    line.job.transfer.multipart_threshold = 10 << 20;
+    line.memory = 400_000;
+    line.record("half", bytes(190_000)).await;
+    assert_eq!(line.destination.count(Op::Begin), 0);
+    line.record("more", bytes(SIZE)).await;
+    assert_eq!(line.destination.count(Op::Begin), 1);
+    assert_eq!(line.destination.get("more").unwrap().data, bytes(SIZE));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_destination_without_a_crc_is_proved_by_its_parts() {
     let mut line = Line::new();
     line.destination.states_checksums = false;

@@ -29,7 +29,7 @@ pub enum Kind {
 pub struct S3Server {
     child: Child,
     port: u16,
-    _root: TempDir,
+    root: TempDir,
 }
 
 /// Where `tests/run.sh` installed the servers.
@@ -62,7 +62,7 @@ impl S3Server {
         let child = command
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {kind:?}: {error}; run tests/run.sh --set-up"));
-        let mut server = S3Server { child, port, _root: root };
+        let mut server = S3Server { child, port, root };
         server.wait_until_ready(kind);
         server
     }
@@ -70,6 +70,11 @@ impl S3Server {
     /// `http://127.0.0.1:port`.
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Where it keeps its data: for s3s-fs a directory a bucket, with plain files.
+    pub fn root(&self) -> &std::path::Path {
+        self.root.path()
     }
 
     /// Its process, to stop and go on (SIGSTOP, SIGCONT).

@@ -54,6 +54,15 @@ impl Bench {
         bench
     }
 
+    /// Another home with what lies on the disk now, as a kill would leave it; no master is in it yet.
+    pub(crate) fn killed(&self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let from = self.dir.path().join(".");
+        let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(dir.path()).status();
+        assert!(copied.unwrap().success());
+        Bench { dir, stores: self.stores.clone(), master: None, session: 0 }
+    }
+
     pub(crate) fn home(&self) -> Home {
         Home::new(self.dir.path())
     }

@@ -1,6 +1,6 @@
-//! How fast a scan is, and how much memory it takes, without a network: run by hand, optimised.
+//! How fast a scan is, and a master alone, and how much memory they take, without a network: run by hand, optimised.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::job;
 use crate::scan::ledger::{Commit, Ledger, LedgerError, ScanEnd, ScanState};
 use crate::scan::run;
+use crate::testing::Bench;
 
 /// `objects` keys that are made when they are asked for.
 #[derive(Debug, Clone, Copy)]
@@ -121,12 +122,63 @@ async fn speed_and_memory() {
         let end = run(&job, source, None, ScanState::default(), ledger.clone(), Arc::default(), token);
         assert!(matches!(end.await.unwrap(), ScanEnd::Complete(state) if state.objects == objects));
         let seconds = begun.elapsed().as_secs_f64();
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let memory = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
         println!(
-            "{objects} objects: {:.0}/s, {memory}, {} bytes",
+            "{objects} objects: {:.0}/s, {}, {} bytes",
             objects as f64 / seconds,
+            memory(),
             ledger.bytes.load(Relaxed)
         );
     }
+}
+
+/// A hundred million objects in ten thousand tasks, kept as a master keeps them; then killed, and given out.
+#[tokio::test]
+#[ignore = "a measurement: run it by hand, optimised"]
+async fn a_master_alone() {
+    let objects = std::env::var("BRIGADE_OBJECTS").map_or(100_000_000, |n| n.parse().unwrap());
+    let bench = Bench::new();
+    bench.master().submit(&crate::testing::conf("many").to_wire()).unwrap();
+    let begun = std::time::Instant::now();
+    let (source, token) = (Arc::new(Endless { objects }), CancellationToken::new());
+    let keeper = Arc::new(bench.keeper("many"));
+    let job = job(16, 10_000);
+    let end = run(&job, source, None, ScanState::default(), keeper, Arc::default(), token);
+    assert!(matches!(end.await.unwrap(), ScanEnd::Complete(state) if state.objects == objects));
+    let rate = objects as f64 / begun.elapsed().as_secs_f64();
+    println!("{objects} objects: {rate:.0}/s kept, {}", memory());
+    let mut next = bench.killed();
+    println!(
+        "{:.1} bytes of state and manifests an object",
+        size(next.home().root()) as f64 / objects as f64
+    );
+    let begun = std::time::Instant::now();
+    next.restart();
+    println!("after a kill: {:.2?} until it answers", begun.elapsed());
+    let (begun, mut given) = (std::time::Instant::now(), Vec::new());
+    loop {
+        match next.fetch(32) {
+            none if none.is_empty() => break,
+            some => given.extend(some),
+        }
+    }
+    let rate = given.len() as f64 / begun.elapsed().as_secs_f64();
+    println!("{} tasks: {rate:.0}/s given out, {}", given.len(), memory());
+    assert_eq!(given.iter().map(|grant| u64::from(grant.objects)).sum::<u64>(), objects);
+}
+
+/// The most that this process ever had resident.
+fn memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default().to_owned()
+}
+
+/// Bytes of all files below.
+fn size(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+    entries
+        .map(|entry| match entry.metadata().unwrap() {
+            meta if meta.is_dir() => size(&entry.path()),
+            meta => meta.len(),
+        })
+        .sum()
 }

@@ -30,6 +30,9 @@ pub(crate) struct Certificate {
     pub(crate) destination: String,
     /// Only failed objects follow.
     pub(crate) failed_only: bool,
+    /// Only objects follow of which something was not carried as it was.
+    #[serde(default)]
+    pub(crate) not_carried_only: bool,
     /// What the scan found.
     pub(crate) found: Tally,
     /// By outcome; they add up to what was found when the job has ended.
@@ -42,6 +45,9 @@ pub(crate) struct Certificate {
     pub(crate) source_proved: u64,
     /// Failed objects by code.
     pub(crate) failures: BTreeMap<String, Tally>,
+    /// Objects of which something was not carried as it was.
+    #[serde(default)]
+    pub(crate) incomplete: u64,
     /// How many records follow.
     pub(crate) records: u64,
     /// SHA-256 over the record lines as they stand (JSON form), each with its line end.
@@ -56,7 +62,7 @@ pub(crate) struct Summing {
 }
 
 impl Summing {
-    pub(crate) fn new(stat: &v1::JobStat, failed_only: bool) -> Self {
+    pub(crate) fn new(stat: &v1::JobStat, failed_only: bool, not_carried_only: bool) -> Self {
         let certificate = Certificate {
             certificate: 1,
             job: stat.job.clone(),
@@ -64,6 +70,7 @@ impl Summing {
             source: stat.source.clone(),
             destination: stat.destination.clone(),
             failed_only,
+            not_carried_only,
             found: Tally { objects: stat.scan_objects, bytes: stat.scan_bytes },
             ..Certificate::default()
         };
@@ -74,6 +81,7 @@ impl Summing {
     pub(crate) fn add(&mut self, record: &v1::AuditRecord, line: &str) {
         self.digest.update(line.as_bytes());
         let size = record.size;
+        self.certificate.incomplete += u64::from(!record.not_carried.is_empty());
         self.count(record::outcome(record), &record.proof, record.source_proved, &record.code, size);
     }
 
@@ -116,7 +124,7 @@ pub(crate) fn check(file: impl BufRead) -> Result<Certificate, Failure> {
     let head: Certificate =
         serde_json::from_slice(&head).map_err(|error| bad(format!("no certificate: {error}")))?;
     let empty = v1::JobStat::default();
-    let mut summing = Summing::new(&empty, head.failed_only);
+    let mut summing = Summing::new(&empty, head.failed_only, head.not_carried_only);
     for line in lines {
         let mut line = line.map_err(|error| bad(error.to_string()))?;
         if line.is_empty() {
@@ -129,6 +137,8 @@ pub(crate) fn check(file: impl BufRead) -> Result<Certificate, Failure> {
         let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
         let (size, proved) =
             (value["size"].as_u64().unwrap_or(0), value["source_proved"].as_bool().unwrap_or(false));
+        let lost = value["not_carried"].as_array().is_some_and(|lost| !lost.is_empty());
+        summing.certificate.incomplete += u64::from(lost);
         summing.count(&text("outcome"), &text("proof"), proved, &text("code"), size);
     }
     let sums = summing.finish();
@@ -137,10 +147,14 @@ pub(crate) fn check(file: impl BufRead) -> Result<Certificate, Failure> {
     }
     let same = (sums.records, sums.succeeded, sums.skipped, sums.failed, &sums.proofs, &sums.failures)
         == (head.records, head.succeeded, head.skipped, head.failed, &head.proofs, &head.failures);
-    if !same {
+    if !same || sums.incomplete != head.incomplete {
         return Err(bad("its totals do not add up".into()));
     }
-    if head.state == "succeeded" && !head.failed_only && head.found.objects != head.records {
+    if head.state == "succeeded"
+        && !head.failed_only
+        && !head.not_carried_only
+        && head.found.objects != head.records
+    {
         let (found, records) = (counted(head.found.objects, "object"), counted(head.records, "record"));
         return Err(bad(format!("the scan found {found}, and it holds {records}")));
     }
@@ -157,10 +171,11 @@ mod tests {
             size: 5,
             outcome: 1,
             proof: "crc64ecma".into(),
+            not_carried: vec!["metadata a: …".into()],
             ..Default::default()
         };
         let line = record::json_line(1, 1, &record);
-        let mut summing = Summing::new(&v1::JobStat::default(), false);
+        let mut summing = Summing::new(&v1::JobStat::default(), false, false);
         summing.add(&record, &line);
         format!("{}\n{line}", serde_json::to_string(&summing.finish()).unwrap())
     }
@@ -177,6 +192,7 @@ mod tests {
         for (from, to) in [
             ("\"size\":5", "\"size\":6"),
             ("\"records\":1", "\"records\":2"),
+            ("\"incomplete\":1", "\"incomplete\":0"),
             ("crc64ecma\",\"proof_value", "size\",\"proof_value"),
         ] {
             assert!(check(report.replace(from, to).as_bytes()).is_err(), "{from}");

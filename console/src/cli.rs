@@ -137,11 +137,14 @@ pub(crate) struct Report {
     /// Only objects that failed
     #[arg(long)]
     pub(crate) failed: bool,
+    /// Only objects of which something was not carried as it was
+    #[arg(long, conflicts_with = "failed")]
+    pub(crate) not_carried: bool,
     /// Write to a file instead of standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// Check an archived report (jsonl) against its own certificate
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["job", "out", "failed"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["job", "out", "failed", "not_carried"])]
     pub(crate) check: Option<PathBuf>,
 }
 

@@ -34,6 +34,7 @@ pub(crate) fn document(stat: &v1::JobStat) -> Value {
             "skipped": stat.objects_skipped,
             "failed": stat.objects_failed,
             "source_proved": stat.source_proved,
+            "not_whole": stat.objects_incomplete,
         },
         "bytes": {
             "total": if stat.scan_done { json!(stat.scan_bytes) } else { Value::Null },
@@ -47,6 +48,7 @@ pub(crate) fn document(stat: &v1::JobStat) -> Value {
         "finished_at": time(stat.finished_at_ms),
         "failures": causes(&stat.failures),
         "proofs": causes(&stat.proofs),
+        "not_carried": causes(&stat.not_carried),
         "requests": stat.requests.iter().map(request).collect::<Vec<_>>(),
         "limited_by": text(&stat.limited_by),
         "limits": stat.limits.map(|limits| json!({ "bytes_per_s": limits.bytes_per_s, "requests_per_s": limits.requests_per_s })),
@@ -126,6 +128,7 @@ pub(crate) fn table(stat: &v1::JobStat) -> String {
     line("bytes", format!("{} moved", size(stat.bytes_succeeded + stat.bytes_in_flight)));
     line("failures", named(&stat.failures));
     line("proved by", named(&stat.proofs));
+    line("not carried", lost(stat));
     if matches!(stat.state.as_str(), "scanning" | "running") {
         line("rate", rate(stat));
         line("limited by", stat.limited_by.clone());
@@ -135,6 +138,14 @@ pub(crate) fn table(stat: &v1::JobStat) -> String {
         line("warning", warning.clone());
     }
     lines.join("\n")
+}
+
+/// `of 12 objects: expires 3, metadata 10`.
+pub(crate) fn lost(stat: &v1::JobStat) -> String {
+    match stat.objects_incomplete {
+        0 => String::new(),
+        objects => format!("of {}: {}", counted(objects, "object"), named(&stat.not_carried)),
+    }
 }
 
 /// `120 objects/s, 3.2 MiB/s, 5m left`.

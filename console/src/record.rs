@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::job_stat;
 
 /// The columns, in order.
-pub(crate) const COLUMNS: [&str; 16] = [
+pub(crate) const COLUMNS: [&str; 17] = [
     "round",
     "task",
     "key",
@@ -26,6 +26,7 @@ pub(crate) const COLUMNS: [&str; 16] = [
     "note",
     "worker",
     "finished_at",
+    "not_carried",
 ];
 
 /// The name of an outcome.
@@ -46,7 +47,7 @@ fn key(bytes: &[u8]) -> String {
     }
 }
 
-fn values(round: u32, task: u32, record: &AuditRecord) -> [Value; 16] {
+fn values(round: u32, task: u32, record: &AuditRecord) -> [Value; 17] {
     [
         json!(round),
         json!(task),
@@ -64,6 +65,7 @@ fn values(round: u32, task: u32, record: &AuditRecord) -> [Value; 16] {
         json!(record.note),
         json!(record.worker),
         job_stat::time(record.finished_at),
+        json!(record.not_carried),
     ]
 }
 
@@ -96,6 +98,7 @@ pub(crate) fn csv_line(round: u32, task: u32, record: &AuditRecord) -> String {
         COLUMNS.into_iter().zip(values(round, task, record)).map(|(name, value)| match (name, value) {
             ("key", _) => csv_text(&record.key),
             ("destination_key", _) => csv_text(&record.destination_key),
+            ("not_carried", _) => csv_text(record.not_carried.join("; ").as_bytes()),
             (_, Value::String(text)) => csv_text(text.as_bytes()),
             (_, Value::Null) => String::new(),
             (_, other) => other.to_string(),

@@ -117,8 +117,10 @@ impl Service {
         &self,
         job: &str,
         failed_only: bool,
+        not_carried_only: bool,
     ) -> Result<tonic::Streaming<v1::ReportChunk>, Failure> {
-        answer(self.jobs.clone().report(v1::ReportRequest { job: job.to_owned(), failed_only }).await)
+        let request = v1::ReportRequest { job: job.to_owned(), failed_only, not_carried_only };
+        answer(self.jobs.clone().report(request).await)
     }
 }
 

@@ -3,7 +3,7 @@
 use proto::text::counted;
 use proto::v1;
 
-use crate::job_stat::{count, duration, named, requests, size};
+use crate::job_stat::{count, duration, lost, named, requests, size};
 
 /// For people: what moved, what proved it, what failed and why, and where to read on.
 pub(crate) fn text(stat: &v1::JobStat, report: Option<&str>) -> String {
@@ -26,6 +26,9 @@ pub(crate) fn text(stat: &v1::JobStat, report: Option<&str>) -> String {
         );
     }
     line("proved by", proofs(stat));
+    if stat.objects_incomplete > 0 {
+        line("lost", format!("{} (`brigade report {} --not-carried` lists them)", lost(stat), stat.job));
+    }
     line(
         "failed",
         if stat.objects_failed == 0 {

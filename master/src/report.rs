@@ -21,7 +21,7 @@ const AT_ONCE: usize = 500;
 struct Report {
     master: Arc<Master>,
     job: String,
-    failed_only: bool,
+    only: Only,
     /// The task that was read last.
     at: Option<Key>,
     place: (u32, u32),
@@ -29,6 +29,17 @@ struct Report {
     records: std::vec::IntoIter<AuditRecord>,
     sent: u64,
     step: Step,
+}
+
+/// Which records are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Only {
+    /// All.
+    Any,
+    /// Of objects that failed.
+    Failed,
+    /// Of objects of which something was not carried as it was.
+    NotCarried,
 }
 
 #[derive(PartialEq)]
@@ -42,12 +53,12 @@ enum Step {
 pub(crate) fn stream(
     master: Arc<Master>,
     job: String,
-    failed_only: bool,
+    only: Only,
 ) -> impl Stream<Item = Result<ReportChunk, Status>> + Send + 'static {
     let report = Report {
         master,
         job,
-        failed_only,
+        only,
         at: None,
         place: (0, 0),
         records: Vec::new().into_iter(),
@@ -106,7 +117,11 @@ impl Report {
                 let what = format!("it has the records of {} objects of {}", records.len(), task.objects);
                 return Err(MasterError::DamagedAudit { path, what });
             }
-            records.retain(|record| !self.failed_only || record.outcome() == Outcome::Failed);
+            records.retain(|record| match self.only {
+                Only::Any => true,
+                Only::Failed => record.outcome() == Outcome::Failed,
+                Only::NotCarried => !record.not_carried.is_empty(),
+            });
             self.records = records.into_iter();
         }
         Ok(true)

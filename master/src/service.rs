@@ -124,9 +124,14 @@ impl Jobs for JobsService {
         &self,
         request: Request<v1::ReportRequest>,
     ) -> Result<Response<Self::ReportStream>, Status> {
-        let v1::ReportRequest { job, failed_only } = request.into_inner();
+        let v1::ReportRequest { job, failed_only, not_carried_only } = request.into_inner();
+        let only = match (failed_only, not_carried_only) {
+            (true, _) => report::Only::Failed,
+            (_, true) => report::Only::NotCarried,
+            _ => report::Only::Any,
+        };
         self.master.stat(&job)?;
-        Ok(Response::new(Box::pin(report::stream(self.master.clone(), job, failed_only))))
+        Ok(Response::new(Box::pin(report::stream(self.master.clone(), job, only))))
     }
 
     async fn info(&self, _request: Request<v1::InfoRequest>) -> Result<Response<v1::InfoReply>, Status> {

@@ -284,6 +284,8 @@ fn fill_tally(stat: &mut JobStat, tally: &Tally) {
     stat.source_proved = tally.source_proved;
     stat.failures = causes(&tally.failures);
     stat.proofs = causes(&tally.proofs);
+    stat.objects_incomplete = tally.incomplete;
+    stat.not_carried = causes(&tally.not_carried);
 }
 
 /// The workers that are there now, and whether the tracker is.

@@ -82,6 +82,8 @@ pub struct PutOptions {
     /// For [`Destination::put`], where `Limits::etag_is_md5`: other bytes than these are refused. The source's word,
     /// so that nobody here has to hash.
     pub md5: Option<[u8; 16]>,
+    /// What is lost of it before the write: for the record alone, in the form of [`Written::not_carried`].
+    pub lost: Vec<String>,
 }
 
 /// A multipart upload that was begun.
@@ -153,8 +155,17 @@ pub struct Written {
     pub etag: Option<String>,
     /// What the destination states of the bytes it now holds; nothing that we only sent.
     pub stated: Checksums,
-    /// What could not be carried, for the record ("metadata x: not ASCII"); empty: everything was.
+    /// What could not be carried as it was, for the record. Each begins with the name of a `fidelity::Property`
+    /// ("metadata x: …"), by which it is counted. Empty: everything was carried.
     pub not_carried: Vec<String>,
+}
+
+impl PutOptions {
+    /// All that is not carried as it was, before the write and by it.
+    pub fn not_carried(&self, mut written: Vec<String>) -> Vec<String> {
+        written.extend_from_slice(&self.lost);
+        written
+    }
 }
 
 impl Limits {

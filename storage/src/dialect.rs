@@ -27,10 +27,6 @@ pub(crate) struct Dialect {
     pub(crate) token_encoded: bool,
     /// Forbids to write over an object.
     pub(crate) no_overwrite: (&'static str, &'static str),
-    /// Bytes of user metadata at most, names and values.
-    pub(crate) metadata_most: usize,
-    /// Metadata names may hold `_`.
-    pub(crate) metadata_underscore: bool,
     /// What is wrong with a key, if anything.
     pub(crate) name_rule: fn(&ObjectKey) -> Result<(), String>,
     /// The same for keys below a prefix, where the begin is the prefix's.

@@ -8,6 +8,7 @@ mod credentials;
 pub mod destination;
 mod dialect;
 pub mod error;
+pub mod fidelity;
 mod http;
 pub mod local;
 #[cfg(feature = "fake")]

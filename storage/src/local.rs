@@ -13,8 +13,7 @@
 //! the same directory and is renamed when it is complete, checked and on disk. What a file holds is stated
 //! only after it was read back.
 //!
-//! A file has no place for user metadata and content headers; user metadata and encodings are reported as not
-//! carried. Two keys that differ only in letter case fall together on a file system that ignores it: use one
+//! A file has no place for user metadata and content headers: what there is of them is reported as not carried. Two keys that differ only in letter case fall together on a file system that ignores it: use one
 //! that does not.
 
 use std::ffi::OsStr;

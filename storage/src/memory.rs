@@ -225,6 +225,7 @@ impl MemoryStore {
             class: stored.class.clone(),
             headers: stored.headers.clone(),
             checksums,
+            kept_back: Vec::new(),
         }
     }
 

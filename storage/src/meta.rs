@@ -15,6 +15,8 @@ pub struct ObjectMeta {
     pub headers: Headers,
     /// What the service states of the whole object's bytes.
     pub checksums: Checksums,
+    /// What the service has of it and does not tell, as notes (see `fidelity`); empty: it tells all.
+    pub kept_back: Vec<String>,
 }
 
 /// Content headers and user metadata.

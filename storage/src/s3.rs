@@ -22,6 +22,7 @@ use proto::ObjectKey;
 use crate::destination::{Destination, Limits, PartDone, PutOptions, Unwanted, UploadRef, Whole, Written};
 use crate::dialect::{Dialect, Sum};
 use crate::error::{Error, ErrorKind, Op, Result};
+use crate::fidelity;
 use crate::http::Http;
 use crate::meta::{ObjectMeta, Version};
 use crate::meter::Meter;
@@ -38,6 +39,8 @@ pub(crate) struct S3Store(Arc<Client>);
 #[derive(Debug)]
 pub(crate) struct Client {
     dialect: &'static Dialect,
+    /// What it holds beside the bytes.
+    carries: &'static fidelity::Service,
     endpoint: Arc<Endpoint>,
     /// `http` or `https`.
     scheme: String,
@@ -90,6 +93,7 @@ impl S3Store {
         let below = !endpoint.prefix.is_empty();
         Ok(S3Store(Arc::new(Client {
             dialect,
+            carries: fidelity::of(endpoint.kind),
             signing: Signing::new(endpoint, dialect),
             endpoint: Arc::new(endpoint.clone()),
             scheme,
@@ -156,8 +160,12 @@ impl Client {
                 seen.store(true, Ordering::Relaxed);
             }
         } else if !seen.load(Ordering::Relaxed) && !off.swap(true, Ordering::Relaxed) {
-            let endpoint = &self.endpoint.endpoint;
-            tracing::info!(endpoint, "the service keeps no CRC-64 of {of}: ETags are compared instead");
+            let (endpoint, dialect) = (&self.endpoint.endpoint, self.dialect.name);
+            tracing::info!(
+                endpoint,
+                dialect,
+                "the service keeps no CRC-64 of {of}: ETags are compared instead"
+            );
         }
     }
 

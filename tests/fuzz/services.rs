@@ -303,7 +303,11 @@ fn valid() -> Vec<Vec<u8>> {
             }
             .encode_to_vec(),
         ),
-        (17, v1::ReportRequest { job: "real_job".into(), failed_only: true }.encode_to_vec()),
+        (
+            17,
+            v1::ReportRequest { job: "real_job".into(), failed_only: true, not_carried_only: false }
+                .encode_to_vec(),
+        ),
         (18, v1::RegisterRequest { worker: "w/1".into(), slots: 3, ..Default::default() }.encode_to_vec()),
         (19, v1::AcquireRequest { worker: "w/1".into(), slots_free: 1, most: 1, wait_ms: 1 }.encode_to_vec()),
         (20, renew.encode_to_vec()),

@@ -110,7 +110,8 @@ impl Trip<'_> {
     }
 
     fn agreed(&self, proof: Proof, value: String, source_proved: bool) -> Done {
-        Done { size: self.entry.size, proof, value, source_proved, notes: Vec::new(), skipped: false }
+        let (notes, not_carried) = (Vec::new(), Vec::new());
+        Done { size: self.entry.size, proof, value, source_proved, notes, not_carried, skipped: false }
     }
 }
 

@@ -438,6 +438,7 @@ impl Mover {
             value: String::new(),
             source_proved: false,
             notes: vec![note.to_owned()],
+            not_carried: Vec::new(),
             skipped: true,
         };
         match choice {

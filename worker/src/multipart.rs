@@ -350,7 +350,7 @@ impl<'a> Trip<'a> {
             Ok(written) => {
                 let md5s: Option<Vec<[u8; 16]>> = parts.iter().map(|part| part.md5).collect();
                 match self.prove(&written, ours, md5s.as_deref()).await {
-                    Ok(proven) => proven.done(large.size, written.not_carried),
+                    Ok(proven) => proven.done(large.size, large.options.not_carried(written.not_carried)),
                     Err(Unproved::Differs(difference)) => {
                         return Err(Stopped::Again(difference.at("destination")));
                     }
@@ -403,11 +403,13 @@ impl<'a> Trip<'a> {
                 kind if self.is_taken(kind) => {
                     let done = self.taken(error, ours).await?;
                     self.throw_away().await?;
-                    return Ok(Err(done));
+                    let not_carried =
+                        if done.skipped { Vec::new() } else { self.not_carried(&large.options) };
+                    return Ok(Err(Done { not_carried, ..done }));
                 }
                 ErrorKind::UploadNotFound if turn.repeated() => {
                     return match self.completed_before(ours).await? {
-                        Some(proven) => Ok(Err(proven.done(large.size, Vec::new()))),
+                        Some(proven) => Ok(Err(proven.done(large.size, self.not_carried(&large.options)))),
                         None => Err(again(error)),
                     };
                 }

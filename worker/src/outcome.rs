@@ -39,6 +39,7 @@ impl Record<'_> {
             proof_value: done.value,
             source_proved: done.source_proved,
             note: done.notes.join("; "),
+            not_carried: done.not_carried,
             ..self.head()
         })
     }

@@ -43,9 +43,16 @@ impl Proven {
     }
 
     /// The object is settled.
-    pub(crate) fn done(self, size: u64, mut notes: Vec<String>) -> Done {
-        notes.extend(self.note);
-        Done { size, proof: self.proof, value: self.value, source_proved: false, notes, skipped: false }
+    pub(crate) fn done(self, size: u64, not_carried: Vec<String>) -> Done {
+        Done {
+            size,
+            proof: self.proof,
+            value: self.value,
+            source_proved: false,
+            notes: self.note.into_iter().collect(),
+            not_carried,
+            skipped: false,
+        }
     }
 }
 
@@ -215,6 +222,7 @@ impl Trip<'_> {
             value,
             source_proved: false,
             notes: vec![note.clone()],
+            not_carried: Vec::new(),
             skipped,
         };
         match ours.compare(&meta.checksums, meta.etag.as_deref()) {

@@ -111,14 +111,16 @@ impl<'a> Trip<'a> {
         recorded: &v1::Upload,
         parts: &[PartDone],
     ) -> Result<Option<Begin<'a>>, Stopped> {
-        if !self.is_same_source(recorded, &self.head_source().await?) {
+        let meta = self.head_source().await?;
+        if !self.is_same_source(recorded, &meta) {
             return Ok(None);
         }
         let whole = join(&parts.iter().map(|part| self.hashes_of(part)).collect::<Vec<_>>());
         let proven = self.completed_before(Ours { hashes: &whole, payload: None }).await?;
         let Some(proven) = proven else { return Ok(None) };
         self.forget(recorded.clone()).await?;
-        Ok(Some(Begin::Complete(proven.done(self.entry.size, Vec::new()))))
+        let not_carried = self.not_carried(&self.options(&meta, meta.checksums.md5));
+        Ok(Some(Begin::Complete(proven.done(self.entry.size, not_carried))))
     }
 
     fn is_same_source(&self, recorded: &v1::Upload, meta: &ObjectMeta) -> bool {

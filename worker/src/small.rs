@@ -70,7 +70,8 @@ impl Trip<'_> {
                 Err(taken) => {
                     let source_proved = self.source_agrees(&fetched)?;
                     let done = self.taken(taken, fetched.ours()).await?;
-                    return Ok(Done { source_proved, ..done });
+                    let not_carried = if done.skipped { Vec::new() } else { self.not_carried(&options) };
+                    return Ok(Done { source_proved, not_carried, ..done });
                 }
             };
             if let Some(stated) = between_them {
@@ -78,7 +79,7 @@ impl Trip<'_> {
             }
             match self.prove(&written, fetched.ours(), None).await {
                 Ok(proven) => {
-                    let done = proven.done(self.entry.size, written.not_carried);
+                    let done = proven.done(self.entry.size, options.not_carried(written.not_carried));
                     return Ok(Done { source_proved, ..done });
                 }
                 Err(Unproved::Failed(failure)) => return Err(failure.into()),

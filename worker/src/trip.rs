@@ -61,6 +61,8 @@ pub(crate) struct Done {
     pub(crate) source_proved: bool,
     /// What the record should mention.
     pub(crate) notes: Vec<String>,
+    /// What is not carried as it was, with the names of `storage::fidelity`.
+    pub(crate) not_carried: Vec<String>,
     /// It was there already.
     pub(crate) skipped: bool,
 }
@@ -324,11 +326,17 @@ impl<'a> Trip<'a> {
     pub(crate) fn options(&self, meta: &ObjectMeta, md5: Option<[u8; 16]>) -> PutOptions {
         let job = &self.mover.job;
         let modified_ms = meta.modified_ms.or(self.entry.modified_ms);
-        let mut headers = meta.headers.clone();
+        let (mut headers, mut lost) = (meta.headers.clone(), meta.kept_back.clone());
+        let rules = storage::fidelity::of(job.destination.kind).metadata.as_ref();
         let mut add = |name: &str, value: String| {
-            // What the source's owner wrote there stays.
-            if headers.user.iter().all(|(there, _)| there != name) {
+            // What the source's owner wrote there stays, and nothing of it is given up for what is ours.
+            if headers.user.iter().any(|(there, _)| there == name) {
+                return;
+            }
+            if rules.is_none_or(|rules| rules.has_room(&headers.user, name, &value)) {
                 headers.user.push((name.to_owned(), value));
+            } else {
+                lost.push(format!("metadata {name}: it is left out, there is no room beside the owner's"));
             }
         };
         if let Some(ms) = modified_ms
@@ -343,7 +351,13 @@ impl<'a> Trip<'a> {
             add("md5", hex::encode(md5));
         }
         headers.user.sort();
-        PutOptions { headers, modified_ms, size: meta.size, md5: None }
+        PutOptions { headers, modified_ms, size: meta.size, md5: None, lost }
+    }
+
+    /// What a write with these is known not to carry, where its own answer was lost.
+    pub(crate) fn not_carried(&self, options: &PutOptions) -> Vec<String> {
+        let service = storage::fidelity::of(self.mover.job.destination.kind);
+        options.not_carried(service.notes(&options.headers))
     }
 }
 

@@ -49,7 +49,14 @@ pub(crate) async fn run(args: &Report, home: &Home, output: &Output) -> Outcome 
 
 /// Writes `report.jsonl` into a job's folder; answers its path.
 pub(crate) async fn into_folder(service: &Service, home: &Home, job: &str) -> Result<String, Failure> {
-    let args = Report { job: None, format: ReportFormat::Jsonl, failed: false, out: None, check: None };
+    let args = Report {
+        job: None,
+        format: ReportFormat::Jsonl,
+        failed: false,
+        not_carried: false,
+        out: None,
+        check: None,
+    };
     let (head, mut records) = write(service, home, job, &args).await?;
     let path = home.job(job).join("report.jsonl");
     put(&path, |file| copy(&head, &mut records, ReportFormat::Jsonl, file))?;
@@ -81,14 +88,14 @@ async fn write(
     job: &str,
     args: &Report,
 ) -> Result<(Certificate, File), Failure> {
-    let mut chunks = service.report(job, args.failed).await?;
+    let mut chunks = service.report(job, args.failed, args.not_carried).await?;
     let mut file = scratch(home)?;
     let mut out = BufWriter::new(&mut file);
     let mut summing = None;
     while let Some(chunk) = chunks.message().await.map_err(|status| failure(&status))? {
         match chunk.part {
             Some(Part::Head(head)) => {
-                summing = Some(Summing::new(&head.stat.unwrap_or_default(), args.failed))
+                summing = Some(Summing::new(&head.stat.unwrap_or_default(), args.failed, args.not_carried));
             }
             Some(Part::Records(batch)) => {
                 let Some(summing) = &mut summing else { continue };
@@ -160,13 +167,14 @@ fn prove(path: &Path, output: &Output) -> Outcome {
 fn line(head: &Certificate, path: &str) -> String {
     let to = if path.is_empty() { String::new() } else { format!(", written to {path}") };
     format!(
-        "{}: found {} ({}); {} succeeded, {} skipped, {} failed; {}{to}, sha256 {}",
+        "{}: found {} ({}); {} succeeded, {} skipped, {} failed; {}{}{to}, sha256 {}",
         head.job,
         counted(head.found.objects, "object"),
         size(head.found.bytes),
         count(head.succeeded.objects),
         count(head.skipped.objects),
         count(head.failed.objects),
+        if head.incomplete > 0 { format!("{} not whole; ", count(head.incomplete)) } else { String::new() },
         counted(head.records, "record"),
         head.sha256,
     )

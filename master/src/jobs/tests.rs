@@ -223,8 +223,9 @@ async fn the_report_has_the_last_record_of_each_object_and_adds_up() {
     let grant = bench.fetch_one();
     bench.record(&grant, vec![moved(0), moved(1), record(2, Outcome::Failed)]).unwrap();
     bench.settle(&grant, Ending::Finished).unwrap();
-    let read = |failed_only| {
-        crate::report::stream(bench.master().clone(), "jobs".into(), failed_only)
+    use crate::report::Only;
+    let read = |only| {
+        crate::report::stream(bench.master().clone(), "jobs".into(), only)
             .map_ok(|chunk| chunk.part.unwrap())
             .try_collect::<Vec<_>>()
     };
@@ -237,16 +238,16 @@ async fn the_report_has_the_last_record_of_each_object_and_adds_up() {
         };
         parts.iter().flat_map(of).collect()
     };
-    let all = read(false).await.unwrap();
+    let all = read(Only::Any).await.unwrap();
     assert_eq!(records(&all), [(1, 0, 1), (1, 1, 1), (1, 2, 1), (2, 0, 1), (2, 1, 1), (2, 2, 3)]);
     let Some(Part::Head(head)) = all.first() else { panic!("no head") };
     let stat = head.stat.clone().unwrap();
     assert_eq!(stat.objects_succeeded + stat.objects_failed, stat.scan_objects);
     assert!(matches!(all.last(), Some(Part::Tail(tail)) if tail.records == 6));
-    assert_eq!(records(&read(true).await.unwrap()), [(2, 2, 3)]);
+    assert_eq!(records(&read(Only::Failed).await.unwrap()), [(2, 2, 3)]);
     // Without one of the files there is no report, rather than one that looks whole.
     std::fs::remove_file(crate::audit::path(&bench.master().home.job("jobs"), "r1-000001")).unwrap();
-    assert_eq!(read(false).await.unwrap_err().code(), tonic::Code::DataLoss);
+    assert_eq!(read(Only::Any).await.unwrap_err().code(), tonic::Code::DataLoss);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What happened to objects, counted: by outcome, error code and check.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
 use proto::v1::{self, AuditRecord, CauseCount, Outcome};
@@ -29,6 +29,12 @@ pub(crate) struct Tally {
     /// By check.
     #[prost(btree_map = "string, message", tag = "9")]
     pub(crate) proofs: BTreeMap<String, Share>,
+    /// Objects of which something was not carried as it was.
+    #[prost(uint64, tag = "20")]
+    pub(crate) incomplete: u64,
+    /// By property.
+    #[prost(btree_map = "string, message", tag = "21")]
+    pub(crate) not_carried: BTreeMap<String, Share>,
 }
 
 /// Objects and bytes of one cause.
@@ -69,6 +75,14 @@ impl Tally {
         }
         self.source_proved += u64::from(record.source_proved);
         self.proofs.entry(record.proof.clone()).or_default().plus(one);
+        if !record.not_carried.is_empty() {
+            self.incomplete += 1;
+            let subjects: BTreeSet<&str> =
+                record.not_carried.iter().map(|note| storage::fidelity::subject(note)).collect();
+            for subject in subjects {
+                self.not_carried.entry(subject.to_owned()).or_default().plus(one);
+            }
+        }
     }
 
     /// A failure that was overcome, or that failed anew and is added again.
@@ -101,6 +115,10 @@ impl Tally {
         for (proof, share) in &other.proofs {
             self.proofs.entry(proof.clone()).or_default().plus(*share);
         }
+        self.incomplete += other.incomplete;
+        for (subject, share) in &other.not_carried {
+            self.not_carried.entry(subject.clone()).or_default().plus(*share);
+        }
     }
 
     /// All of another one less.
@@ -117,6 +135,10 @@ impl Tally {
         }
         for (proof, share) in &other.proofs {
             take(&mut self.proofs, proof, *share);
+        }
+        self.incomplete = self.incomplete.saturating_sub(other.incomplete);
+        for (subject, share) in &other.not_carried {
+            take(&mut self.not_carried, subject, *share);
         }
     }
 }
@@ -155,9 +177,13 @@ mod tests {
     fn what_was_added_can_be_taken_away() {
         let mut one = Tally::default();
         let failed = AuditRecord { outcome: 3, size: 5, code: "TIMEOUT".into(), ..AuditRecord::default() };
-        let moved = AuditRecord { outcome: 1, size: 7, proof: "size".into(), ..AuditRecord::default() };
+        let not_carried = vec!["metadata a: …".into(), "metadata b: …".into(), "expires: …".into()];
+        let moved =
+            AuditRecord { outcome: 1, size: 7, proof: "size".into(), not_carried, ..AuditRecord::default() };
         one.add(&failed);
         one.add(&moved);
+        let names: Vec<&str> = one.not_carried.keys().map(String::as_str).collect();
+        assert_eq!((one.incomplete, names), (1, vec!["expires", "metadata"]));
         let mut sum = Tally::default();
         sum.plus(&one);
         sum.plus(&one);

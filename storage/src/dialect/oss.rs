@@ -16,8 +16,6 @@ pub(crate) static OSS: Dialect = Dialect {
     read_headers: &[("x-oss-range-behavior", "standard")],
     token_encoded: true,
     no_overwrite: ("x-oss-forbid-overwrite", "true"),
-    metadata_most: 8192,
-    metadata_underscore: false,
     name_rule,
     name_rule_below: |key| super::text_up_to(key, 1023),
     single_put: 5 << 30,

@@ -15,8 +15,6 @@ pub(crate) static S3: Dialect = Dialect {
     read_headers: &[("x-amz-checksum-mode", "ENABLED")],
     token_encoded: false,
     no_overwrite: ("if-none-match", "*"),
-    metadata_most: 2048,
-    metadata_underscore: true,
     name_rule,
     name_rule_below: |key| super::text_up_to(key, 1024),
     single_put: 5 << 30,

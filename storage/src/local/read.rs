@@ -93,16 +93,19 @@ impl Opened {
             size: if is_marker { 0 } else { self.stat.st_size as u64 },
             modified_ms: Some(modified_ms(&self.stat)),
             etag: (!is_marker).then(|| tag(&self.stat)),
-            headers: Headers { content_type: (!is_marker).then(|| content_type(key)), ..Headers::default() },
+            headers: Headers {
+                content_type: (!is_marker).then(|| content_type(key).to_owned()),
+                ..Headers::default()
+            },
             ..ObjectMeta::default()
         }
     }
 }
 
 /// By the name's extension.
-fn content_type(key: &ObjectKey) -> String {
+pub(super) fn content_type(key: &ObjectKey) -> &'static str {
     let path = Path::new(OsStr::from_bytes(key.as_bytes()));
-    mime_guess::from_path(path).first_raw().unwrap_or("application/octet-stream").to_owned()
+    mime_guess::from_path(path).first_raw().unwrap_or("application/octet-stream")
 }
 
 impl Tree {

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 
 use async_trait::async_trait;
+use conf::job::EndpointType;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, FallocateFlags, fallocate};
 use nix::sys::stat::{fstat, fstatat, futimens};
@@ -13,11 +14,13 @@ use proto::ObjectKey;
 
 use super::body::hash;
 use super::path::Place;
+use super::read::content_type;
 use super::temporary::Temporary;
 use super::{At, CRC, LocalDestination, Tree};
 use crate::checksum::combine;
 use crate::destination::{Destination, Limits, PartDone, PutOptions, Unwanted, UploadRef, Whole, Written};
 use crate::error::{ErrorKind, Op, Result};
+use crate::fidelity;
 use crate::meta::{Checksums, Headers};
 use crate::meter::RequestKind;
 use crate::pace::Turn;
@@ -137,7 +140,7 @@ impl LocalDestination {
                 return Err(at.error(ErrorKind::InvalidName, text));
             }
             self.tree.make_directory(at, &place.directories)?;
-            return Ok(written(0, &options.headers));
+            return Ok(written(0, key, &options.headers));
         };
         let directory = self.tree.make_directory(at, &place.directories)?;
         if self.forbid_overwrite && fstatat(&directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok() {
@@ -150,7 +153,7 @@ impl LocalDestination {
         let crc = read_back(at, &temporary, 0, payload)?;
         finish(at, &temporary, payload.len(), options)?;
         temporary.publish(at, name, self.forbid_overwrite)?;
-        Ok(written(crc, &options.headers))
+        Ok(written(crc, key, &options.headers))
     }
 
     fn begin_now(&self, at: At<'_>, key: &ObjectKey, options: &PutOptions) -> Result<UploadRef> {
@@ -199,7 +202,7 @@ impl LocalDestination {
         }
         finish(at, &temporary, whole.size, options)?;
         temporary.publish(at, name, self.forbid_overwrite)?;
-        Ok(written(crc, &options.headers))
+        Ok(written(crc, &upload.key, &options.headers))
     }
 
     fn abort_now(&self, upload: &UploadRef) -> Result<()> {
@@ -314,21 +317,17 @@ fn joined(parts: &[PartDone], size: u64) -> Option<u64> {
     if end != size { None } else { combine(CRC, crcs) }
 }
 
-fn written(crc: u64, headers: &Headers) -> Written {
+fn written(crc: u64, key: &ObjectKey, headers: &Headers) -> Written {
     let stated = Checksums { crc64nvme: Some(crc), ..Checksums::default() };
-    Written { etag: None, stated, not_carried: not_carried(headers) }
-}
-
-/// What a file has no place for. Its time is the file's own, and its type follows from its name.
-fn not_carried(headers: &Headers) -> Vec<String> {
-    let mut lost = Vec::new();
-    let names: Vec<&str> =
-        headers.user.iter().map(|(name, _)| name.as_str()).filter(|name| *name != "mtime").collect();
-    if !names.is_empty() {
-        lost.push(format!("user metadata {}: a file has no place for it", names.join(", ")));
+    let mut not_carried = fidelity::of(EndpointType::Local).lost(headers);
+    let plain = ["application/octet-stream", "binary/octet-stream"];
+    // The type follows from the name; services write a plain one where nobody said any.
+    if let Some(given) = headers.content_type.as_deref().filter(|given| !plain.contains(given))
+        && !key.is_marker()
+        && !given.eq_ignore_ascii_case(content_type(key))
+    {
+        not_carried
+            .push(format!("content-type {given:?}: the name of the file says {:?}", content_type(key)));
     }
-    if let Some(encoding) = &headers.content_encoding {
-        lost.push(format!("content-encoding {encoding}: a file has no place for it"));
-    }
-    lost
+    Written { etag: None, stated, not_carried }
 }

@@ -1,16 +1,17 @@
-//! Content headers, user metadata and checksums: from an answer, and into a request.
+//! Content headers, user metadata and checksums of an answer.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use super::failure::header;
 use crate::checksum::md5_of_etag;
-use crate::dialect::{Dialect, Scheme, Sum};
+use crate::dialect::{Dialect, Sum};
+use crate::fidelity::Service;
 use crate::meta::{Checksums, Headers, ObjectMeta};
 
 /// An object's metadata from the answer to HEAD or GET; `size` is of the whole object.
-pub(super) fn meta(dialect: &Dialect, headers: &HeaderMap, size: u64) -> ObjectMeta {
+pub(super) fn meta(dialect: &Dialect, carries: &Service, headers: &HeaderMap, size: u64) -> ObjectMeta {
     let etag = etag(headers);
     let class =
         ["storage-class", "object-type"].map(|name| header(headers, &format!("{}{name}", dialect.prefix)));
@@ -19,9 +20,10 @@ pub(super) fn meta(dialect: &Dialect, headers: &HeaderMap, size: u64) -> ObjectM
         size,
         modified_ms: http_time(&header(headers, "last-modified")).map(|time| time.as_millisecond()),
         class: plain_class(&class, &kind),
-        headers: content(dialect, headers),
+        headers: content(carries, headers),
         checksums: stated(dialect, headers, etag.as_deref()),
         etag,
+        kept_back: kept_back(headers),
     }
 }
 
@@ -94,18 +96,15 @@ pub(super) fn nvme_value(text: &str) -> Option<u64> {
 }
 
 /// Content headers and user metadata of an answer.
-fn content(dialect: &Dialect, headers: &HeaderMap) -> Headers {
-    let get = |name: &str| Some(header(headers, name)).filter(|value| !value.is_empty());
-    let prefix = format!("{}meta-", dialect.prefix);
-    let mut user: Vec<(String, String)> = headers
-        .iter()
-        .filter_map(|(name, value)| {
-            let name = name.as_str().strip_prefix(&prefix)?;
-            let value = String::from_utf8_lossy(value.as_bytes());
-            let value = if dialect.sum == Sum::Nvme { decode_2047(&value) } else { value.into_owned() };
-            Some((name.to_owned(), value))
-        })
-        .collect();
+fn content(carries: &Service, headers: &HeaderMap) -> Headers {
+    let get = |name: &str| headers.get(name).map(text).filter(|value| !value.is_empty());
+    let mut user: Vec<(String, String)> = Vec::new();
+    if let Some(metadata) = &carries.metadata {
+        user.extend(headers.iter().filter_map(|(name, value)| {
+            let name = name.as_str().strip_prefix(metadata.prefix)?;
+            Some((name.to_owned(), metadata.decode(&text(value))))
+        }));
+    }
     user.sort();
     Headers {
         content_type: get("content-type"),
@@ -118,182 +117,45 @@ fn content(dialect: &Dialect, headers: &HeaderMap) -> Headers {
     }
 }
 
-/// Headers as pairs, and notes on what is not carried as it was.
-type Carried = (Vec<(String, String)>, Vec<String>);
+/// UTF-8, else ISO-8859-1, as which HTTP once defined its headers (RFC 9110, 5.5).
+fn text(value: &HeaderValue) -> String {
+    match std::str::from_utf8(value.as_bytes()) {
+        Ok(text) => text.to_owned(),
+        Err(_) => value.as_bytes().iter().copied().map(char::from).collect(),
+    }
+}
 
-/// Headers of a write, and what of them cannot be carried or changes on the way.
-pub(super) fn for_write(dialect: &Dialect, headers: &Headers) -> Result<Carried, String> {
-    let (mut out, mut notes) = (Vec::new(), Vec::new());
-    let fixed = [
-        ("content-type", &headers.content_type),
-        ("content-encoding", &headers.content_encoding),
-        ("content-language", &headers.content_language),
-        ("content-disposition", &headers.content_disposition),
-        ("cache-control", &headers.cache_control),
-        ("expires", &headers.expires),
-    ];
-    for (name, value) in fixed {
-        match value {
-            Some(value) if plain(dialect, value) => out.push((name.to_owned(), value.clone())),
-            Some(value) if printable(value) => {
-                notes.push(format!("{name}: spaces are written as one"));
-                out.push((name.to_owned(), value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")));
-            }
-            Some(_) => notes.push(format!("{name}: it is not printable ASCII, which signed headers must be")),
-            None => {}
+/// S3 counts the metadata that it does not give back, because no header can hold it (user guide, "Working with
+/// object metadata").
+fn kept_back(headers: &HeaderMap) -> Vec<String> {
+    match headers.get("x-amz-missing-meta").map(text) {
+        Some(count) if count != "0" => {
+            vec![format!("metadata: the source keeps {count} of its entries back")]
         }
-    }
-    let mut size = 0;
-    for (name, value) in &headers.user {
-        let (name, value) =
-            (user_name(dialect, name, &mut notes), user_value(dialect, name, value, &mut notes));
-        let Some(name) = name else { continue };
-        size += name.len() + value.len();
-        let name = format!("{}meta-{name}", dialect.prefix);
-        if out.iter().any(|(other, _)| *other == name) {
-            notes.push(format!("metadata {name}: another name became the same"));
-            continue;
-        }
-        out.push((name, value));
-    }
-    if size > dialect.metadata_most {
-        return Err(format!(
-            "its metadata is {size} bytes, and {} takes at most {}",
-            dialect.name, dialect.metadata_most
-        ));
-    }
-    Ok((out, notes))
-}
-
-fn printable(value: &str) -> bool {
-    value.bytes().all(|byte| matches!(byte, b' '..=b'~'))
-}
-
-/// Arrives as it is. AWS signs runs of spaces as one, so that such a value would break the signature
-/// ("Create a canonical request", header values); white space around a value is HTTP's.
-fn plain(dialect: &Dialect, value: &str) -> bool {
-    let squeezed = dialect.scheme == Scheme::AwsV4 && value.contains("  ");
-    printable(value) && value.trim() == value && !squeezed
-}
-
-/// A name that the service takes; `None` (and a note) where there is none.
-fn user_name(dialect: &Dialect, name: &str, notes: &mut Vec<String>) -> Option<String> {
-    let lower = name.to_ascii_lowercase();
-    let token = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
-    let any = dialect.metadata_underscore && http::HeaderName::from_bytes(lower.as_bytes()).is_ok();
-    if any || (lower.bytes().all(token) && !lower.is_empty()) {
-        return Some(lower);
-    }
-    let mended = lower.replace('_', "-");
-    if mended.bytes().all(token) && !mended.is_empty() {
-        notes.push(format!("metadata {name} is named {mended}: {} has no _ in names", dialect.name));
-        return Some(mended);
-    }
-    notes.push(format!("metadata {name}: {} cannot hold this name", dialect.name));
-    None
-}
-
-/// S3 gives back what is not ASCII as RFC 2047; OSS users expect percent-encoding.
-fn user_value(dialect: &Dialect, name: &str, value: &str, notes: &mut Vec<String>) -> String {
-    // What looks like RFC 2047 would be decoded by whoever reads it.
-    if plain(dialect, value) && !(dialect.sum == Sum::Nvme && value.starts_with("=?")) {
-        return value.to_owned();
-    }
-    match dialect.sum {
-        Sum::Nvme => format!("=?UTF-8?B?{}?=", STANDARD.encode(value)),
-        Sum::Ecma => {
-            notes.push(format!("metadata {name} is percent-encoded: it is not plain ASCII"));
-            let mut out = String::new();
-            super::request::encode(&mut out, value.as_bytes(), false);
-            out
-        }
-    }
-}
-
-/// `=?UTF-8?B?…?=` and `=?UTF-8?Q?…?=`, as S3 returns metadata that is not ASCII. Anything else stays.
-fn decode_2047(value: &str) -> String {
-    if !value.starts_with("=?") {
-        return value.to_owned();
-    }
-    // A long value comes as several words; a character may be cut between two.
-    let words: Option<Vec<Vec<u8>>> = value.split_ascii_whitespace().map(decode_word).collect();
-    let text = words.and_then(|words| String::from_utf8(words.concat()).ok());
-    text.unwrap_or_else(|| value.to_owned())
-}
-
-fn decode_word(word: &str) -> Option<Vec<u8>> {
-    let inner = word.strip_prefix("=?")?.strip_suffix("?=")?;
-    let (charset, rest) = inner.split_once('?')?;
-    let (form, text) = rest.split_once('?')?;
-    if !charset.eq_ignore_ascii_case("utf-8") {
-        return None;
-    }
-    match form {
-        "B" | "b" => STANDARD.decode(text).ok(),
-        "Q" | "q" => {
-            let escaped = text.replace('%', "%25").replace('_', " ").replace('=', "%");
-            Some(percent_encoding::percent_decode_str(&escaped).collect())
-        }
-        _ => None,
+        _ => Vec::new(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use conf::job::EndpointType;
+
     use super::*;
     use crate::dialect::{OSS, S3};
-
-    fn user(pairs: &[(&str, &str)]) -> Headers {
-        Headers {
-            user: pairs.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect(),
-            ..Headers::default()
-        }
-    }
+    use crate::fidelity;
 
     #[test]
-    fn metadata_that_is_not_ascii_survives_s3_and_is_reported_for_oss() {
-        let (out, notes) = for_write(&S3, &user(&[("name", "Grüße")])).unwrap();
-        assert!(notes.is_empty());
-        assert_eq!(decode_2047(&out[0].1), "Grüße");
-        let (out, notes) = for_write(&OSS, &user(&[("my_name", "é")])).unwrap();
-        assert_eq!(out[0], ("x-oss-meta-my-name".into(), "%C3%A9".into()));
-        assert_eq!(notes.len(), 2);
-    }
-
-    #[test]
-    fn nothing_is_dropped_silently() {
-        let (out, notes) = for_write(&OSS, &user(&[("a_b", "1"), ("a-b", "2"), ("ü", "3")])).unwrap();
-        assert_eq!(out.len(), 1);
-        assert_eq!(notes.len(), 3);
-        assert!(for_write(&S3, &user(&[("big", &"x".repeat(3000))])).is_err());
-    }
-
-    #[test]
-    fn spaces_and_odd_names_survive_s3() {
-        let given = [("a.b_c", "1"), ("run", "a  b"), ("around", " x "), ("like", "=?UTF-8?B?eA==?=")];
-        let (out, notes) = for_write(&S3, &user(&given)).unwrap();
-        assert!(notes.is_empty(), "{notes:?}");
-        assert_eq!(out[0].0, "x-amz-meta-a.b_c");
-        for (written, (_, value)) in out.iter().zip(given) {
-            assert!(plain(&S3, &written.1), "{written:?}");
-            assert_eq!(decode_2047(&written.1), value);
-        }
-        let content = Headers { content_disposition: Some("a;  b".into()), ..Headers::default() };
-        let (out, notes) = for_write(&S3, &content).unwrap();
-        assert_eq!((out[0].1.as_str(), notes.len()), ("a; b", 1));
-        assert!(for_write(&OSS, &content).unwrap().1.is_empty());
-    }
-
-    #[test]
-    fn a_value_in_several_encoded_words_is_one_text() {
-        let words = "=?UTF-8?B?R3I=?= =?UTF-8?B?w7w=?=\t=?UTF-8?Q?=C3=9Fe_%41?=";
-        assert_eq!(decode_2047(words), "Grüße %41");
-    }
-
-    #[test]
-    fn quoted_printable_is_read() {
-        assert_eq!(decode_2047("=?UTF-8?Q?Gr=C3=BC=C3=9Fe_x?="), "Grüße x");
-        assert_eq!(decode_2047("=?plain?="), "=?plain?=");
+    fn what_is_not_utf_8_is_read_as_latin_1_and_what_s3_keeps_back_is_told() {
+        let mut answer = HeaderMap::new();
+        let value = |bytes: &[u8]| http::HeaderValue::from_bytes(bytes).unwrap();
+        answer.insert("x-amz-meta-latin", value(b"Gr\xfc\xdfe"));
+        answer.insert("x-amz-meta-utf8", value("Grüße".as_bytes()));
+        answer.insert("content-disposition", value(b"attachment; filename=gr\xfc.txt"));
+        answer.insert("x-amz-missing-meta", value(b"2"));
+        let found = meta(&S3, fidelity::of(EndpointType::S3), &answer, 1);
+        assert!(found.headers.user.iter().all(|(_, value)| value == "Grüße"), "{:?}", found.headers);
+        assert_eq!(found.headers.content_disposition.unwrap(), "attachment; filename=grü.txt");
+        assert_eq!(found.kept_back.len(), 1);
     }
 
     #[test]

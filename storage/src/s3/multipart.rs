@@ -228,7 +228,7 @@ impl Client {
         let etag = etag.ok_or_else(|| call.error(ErrorKind::Protocol, "the answer has no ETag"))?;
         let mut stated = headers::stated(self.dialect, &answer, None);
         stated.crc64nvme = stated.crc64nvme.or_else(|| headers::nvme_value(&done.crc64nvme));
-        let (_, not_carried) = headers::for_write(self.dialect, &options.headers).unwrap_or_default();
+        let (_, not_carried) = self.carries.encode(&options.headers).unwrap_or_default();
         Ok(Written { etag: Some(etag), stated, not_carried })
     }
 

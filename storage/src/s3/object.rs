@@ -28,7 +28,7 @@ impl Client {
         let answer = self.send(&call).await?;
         let size = header(answer.headers(), "content-length").parse().ok();
         let size = size.ok_or_else(|| call.error(ErrorKind::Protocol, "the answer has no length"))?;
-        Ok(headers::meta(self.dialect, answer.headers(), size))
+        Ok(headers::meta(self.dialect, self.carries, answer.headers(), size))
     }
 
     pub(super) async fn read(
@@ -51,7 +51,7 @@ impl Client {
         let arriving = self.meter.arriving(expected).await;
         let (head, body) = self.send(&call).await?.into_parts();
         let (size, skip) = extent(&call, head.status, &head.headers, range.as_ref(), version)?;
-        let meta = headers::meta(self.dialect, &head.headers, size);
+        let meta = headers::meta(self.dialect, self.carries, &head.headers, size);
         same_version(&call, version, &meta)?;
         let on = key.clone();
         let fail =
@@ -134,8 +134,8 @@ impl Client {
         mut call: Call<'a>,
         options: &PutOptions,
     ) -> Result<(Call<'a>, Vec<String>)> {
-        let (pairs, notes) = headers::for_write(self.dialect, &options.headers)
-            .map_err(|why| call.error(ErrorKind::Refused, why))?;
+        let (pairs, notes) =
+            self.carries.encode(&options.headers).map_err(|why| call.error(ErrorKind::Refused, why))?;
         for (name, value) in &pairs {
             call = call.header(name, value);
         }

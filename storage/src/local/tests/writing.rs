@@ -26,7 +26,7 @@ async fn a_file_arrives_with_its_time_and_what_it_holds_is_stated() {
     };
     let written = to.put(&"d/e/f".into(), &options, &"abc".into()).await.unwrap();
     assert_eq!(written.stated.crc64nvme, Some(Payload::from("abc").crc(CRC)));
-    assert_eq!(written.not_carried, ["user metadata owner: a file has no place for it"]);
+    assert_eq!(written.not_carried, ["metadata owner: local has no place for it"]);
     assert_eq!(fs::read(root.path().join("d/e/f")).unwrap(), b"abc");
     let found = one(&*source(root.path()), "d/e/f").await;
     assert_eq!((found.size, found.modified_ms), (3, modified_ms));

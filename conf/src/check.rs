@@ -5,6 +5,7 @@ pub(crate) mod endpoint;
 pub(crate) mod host;
 mod reader;
 mod same;
+mod vendor;
 
 use std::path::Path;
 use std::time::Duration;

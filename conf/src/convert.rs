@@ -158,6 +158,7 @@ fn endpoint_values(section: &'static str, end: &Endpoint, values: &mut Values) {
     let optional = |file: &Option<std::path::PathBuf>| path(file.as_deref().unwrap_or(Path::new("")));
     let mut put = |name, value| values.insert((section, name), value);
     put("type", string(end.kind.name()));
+    put("provider", string(&end.provider));
     put("endpoint", string(&end.endpoint));
     put("region", string(&end.region));
     put("bucket", string(&end.bucket));

@@ -16,9 +16,11 @@ pub struct Differences {
 }
 
 /// Keys that change neither which objects are moved, nor where to, nor what they become there.
-const RENEWABLE: [&str; 27] = [
+const RENEWABLE: [&str; 29] = [
     "priority",
     "interval",
+    "source.provider",
+    "destination.provider",
     "source.access_key",
     "source.secret_key",
     "source.session_token",

@@ -75,6 +75,9 @@ pub enum EndpointType {
 pub struct Endpoint {
     /// The protocol.
     pub kind: EndpointType,
+    /// s3: which service it is, where its settings differ; empty: found out. One of `keys::PROVIDERS`.
+    #[serde(default)]
+    pub provider: String,
     /// `scheme://host[:port]`, without bucket and without a slash at the end; empty for local.
     pub endpoint: String,
     /// The signing region; empty: derived from the endpoint.
@@ -267,6 +270,7 @@ impl Default for Endpoint {
         let empty = || Secret::Literal(String::new());
         Endpoint {
             kind: EndpointType::Local,
+            provider: String::new(),
             endpoint: String::new(),
             region: String::new(),
             bucket: String::new(),

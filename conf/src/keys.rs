@@ -57,6 +57,21 @@ const KINDS: Form = Form::Choice(&["import", "audit"]);
 const TYPES: Form =
     Form::Choice(&["local", "oss", "s3", "cos", "azure", "bos", "ks3", "qiniu", "youpai", "http"]);
 const ADDRESSING: Form = Form::Choice(&["auto", "path", "virtual"]);
+/// Services of type `s3` that need settings of their own.
+pub const PROVIDERS: &[&str] = &[
+    "aws",
+    "minio",
+    "r2",
+    "gcs",
+    "obs",
+    "tos",
+    "ceph",
+    "garage",
+    "seaweedfs",
+    "netease",
+    "chinamobile",
+    "us3",
+];
 const VERIFY: Form = Form::Choice(&["checksum", "size", "full"]);
 
 const JOB_TOP: &[Key] = &[
@@ -91,16 +106,22 @@ const ENDPOINT: &[Key] = &[
         "The protocol. A source has to say it; a destination is oss when nothing is said.",
     ),
     key(
+        "provider",
+        Form::Choice(PROVIDERS),
+        "",
+        "s3: the service that speaks it, where its settings differ from Amazon's. Left out: known by the endpoint, or what it lacks is found out.",
+    ),
+    key(
         "endpoint",
         Form::Text,
         "",
-        "Address of the service: no bucket and no path in it; https when there is no scheme. Left out: the service's own for the region (oss, s3).",
+        "Address of the service: no bucket and no path in it; https when there is no scheme. Left out: the service's own for the region.",
     ),
     key(
         "region",
         Form::Text,
         "",
-        "Region that signs requests. Left out: taken from the endpoint; for s3 else us-east-1.",
+        "Region that signs requests. Left out: taken from the endpoint; for s3 else us-east-1 (gcs, r2: auto).",
     ),
     key("bucket", Form::Text, "", "The bucket or container."),
     key(
@@ -128,7 +149,7 @@ const ENDPOINT: &[Key] = &[
         "addressing",
         ADDRESSING,
         "\"auto\"",
-        "Where the bucket stands in the address; auto is path for IP addresses, localhost and buckets with dots, else virtual.",
+        "Where the bucket stands in the address; auto is path for IP addresses, localhost, buckets with dots, qiniu, and providers that want it, else virtual.",
     ),
     key("signature_version", Form::Number, "4", "oss: 4 or 1."),
     key("ca_file", Form::Path, "", "Certificates (PEM) to trust beside the system's."),
@@ -148,7 +169,7 @@ const ENDPOINT: &[Key] = &[
         "server_side_encryption",
         Form::Text,
         "\"\"",
-        "Destination: AES256, KMS, SM4 (oss); AES256, aws:kms, aws:kms:dsse (s3). Left out: none is asked for.",
+        "Destination: AES256, KMS, SM4 (oss); AES256, aws:kms, aws:kms:dsse (s3); AES256, cos/kms (cos); AES256 (bos, ks3). Left out: none is asked for.",
     ),
     key(
         "kms_key_id",
@@ -160,7 +181,7 @@ const ENDPOINT: &[Key] = &[
         "forbid_overwrite",
         Form::Switch,
         "false",
-        "Destination: the service refuses to write over an object that is there.",
+        "Destination: the service refuses to write over an object that is there. Not at bos, qiniu, and providers that have no such promise.",
     ),
     key(
         "follow_symlinks",

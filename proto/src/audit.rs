@@ -76,6 +76,8 @@ pub enum Proof {
     Size,
     /// Already there; not moved.
     Existing,
+    /// CRC-32 of the whole object, stated by the destination.
+    Crc32,
 }
 
 /// An audit file that cannot be read.
@@ -204,6 +206,7 @@ impl Proof {
             Proof::Crc64ecma => "crc64ecma",
             Proof::Crc64nvme => "crc64nvme",
             Proof::Crc32c => "crc32c",
+            Proof::Crc32 => "crc32",
             Proof::EtagMd5 => "etag_md5",
             Proof::EtagMultipart => "etag_multipart",
             Proof::ContentMd5 => "content_md5",

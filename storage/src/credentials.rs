@@ -16,6 +16,8 @@ use crate::payload::Payload;
 
 /// Files with keys are read again this often.
 const FILE_LIFE: Duration = Duration::from_secs(300);
+/// How long a signature of COS is good (reqsign-tencent-cos, header signatures).
+const COS_SIGNATURE: Duration = Duration::from_secs(3600);
 /// It is near, or there is none.
 const METADATA_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -34,6 +36,15 @@ impl FromKeys for reqsign_aws_v4::Credential {
 impl FromKeys for reqsign_aliyun_oss::Credential {
     fn from_keys(id: String, secret: String, token: Option<String>, until: Option<Timestamp>) -> Self {
         Self { access_key_id: id, access_key_secret: secret, security_token: token, expires_in: until }
+    }
+}
+
+impl FromKeys for reqsign_tencent_cos::Credential {
+    fn from_keys(id: String, secret: String, token: Option<String>, until: Option<Timestamp>) -> Self {
+        // A signature is good for an hour, and the signer wants keys that live as long: what counts here is only
+        // when they are read again.
+        let until = until.map(|until| until + COS_SIGNATURE);
+        Self { secret_id: id, secret_key: secret, security_token: token, expires_in: until }
     }
 }
 

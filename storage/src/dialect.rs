@@ -1,15 +1,28 @@
 //! What differs between the services that speak (almost) S3: one descriptor each, every field with its source.
 
+mod bos;
+mod codes;
+mod cos;
+mod ks3;
 mod oss;
+mod providers;
+mod qiniu;
 mod s3;
+mod sum;
 
 use proto::ObjectKey;
 
 use crate::destination::Limits;
 use crate::error::ErrorKind;
 
+pub(crate) use bos::BOS;
+pub(crate) use cos::COS;
+pub(crate) use ks3::KS3;
 pub(crate) use oss::OSS;
+pub(crate) use providers::provider;
+pub(crate) use qiniu::QINIU;
 pub(crate) use s3::S3;
+pub(crate) use sum::{Form, Sum};
 
 /// One service's rules.
 #[derive(Debug)]
@@ -17,16 +30,21 @@ pub(crate) struct Dialect {
     /// For messages.
     pub(crate) name: &'static str,
     pub(crate) scheme: Scheme,
-    /// `x-amz-` or `x-oss-`.
+    /// Of the headers that are sent: `x-amz-`, `x-oss-`.
     pub(crate) prefix: &'static str,
-    /// The CRC that a write is answered with, and how it is written.
-    pub(crate) sum: Sum,
+    /// Another prefix of headers that are answered; empty: none.
+    pub(crate) also: &'static str,
+    /// The checksums that it states. The first is the one that a write is proved with; none: ETags have to do.
+    pub(crate) sums: &'static [Sum],
     /// Sent with a read, so that ranges and checksums are as expected.
     pub(crate) read_headers: &'static [(&'static str, &'static str)],
-    /// The continuation token is encoded like the keys.
-    pub(crate) token_encoded: bool,
-    /// Forbids to write over an object.
-    pub(crate) no_overwrite: (&'static str, &'static str),
+    pub(crate) listing: Listing,
+    /// Where nobody says where the bucket stands: in the path.
+    pub(crate) path_style: bool,
+    /// Forbids to write over an object; `None`: the service has no such header.
+    pub(crate) no_overwrite: Option<(&'static str, &'static str)>,
+    /// Names the key of the key service that encrypts; empty: it has none.
+    pub(crate) kms_key: &'static str,
     /// What is wrong with a key, if anything.
     pub(crate) name_rule: fn(&ObjectKey) -> Result<(), String>,
     /// The same for keys below a prefix, where the begin is the prefix's.
@@ -34,6 +52,8 @@ pub(crate) struct Dialect {
     pub(crate) single_put: u64,
     pub(crate) part_min: u64,
     pub(crate) part_max: u64,
+    /// The ETag of a single PUT is the MD5 of its bytes.
+    pub(crate) etag_is_md5: bool,
     /// The ETag of a multipart upload is the MD5 of the parts' MD5s.
     pub(crate) etag_is_md5_of_parts: bool,
     /// Service codes and their kinds; the vendor's words beside each.
@@ -45,24 +65,37 @@ pub(crate) struct Dialect {
 pub(crate) enum Scheme {
     AwsV4,
     Oss,
+    Cos,
 }
 
-/// Which checksum header, and its form.
+/// How a bucket is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sum {
-    /// `x-amz-checksum-crc64nvme`: base64 of the big-endian bytes, sent and answered.
-    Nvme,
-    /// `x-oss-hash-crc64ecma`: unsigned decimal, answered only.
-    Ecma,
+pub(crate) struct Listing {
+    /// It has version 1 alone: `marker` instead of `start-after` and `continuation-token`.
+    pub(crate) v1: bool,
+    pub(crate) encoding: Encoding,
+    /// The continuation token is encoded like the keys.
+    pub(crate) token_encoded: bool,
+}
+
+/// `encoding-type=url`, without which XML cannot carry every key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// Asked for, and done as the answer says.
+    Honest,
+    /// Asked for; whether the answer tells the truth is found out.
+    Unsure,
+    /// The service does not have it: keys come as they are.
+    Without,
 }
 
 impl Dialect {
     /// What its destinations can hold.
-    pub(crate) fn limits(&self, crc: bool, etag_is_md5: bool, below: bool) -> Limits {
+    pub(crate) fn limits(&self, crc: bool, plain: bool, below: bool) -> Limits {
         Limits {
-            crc: crc.then(|| self.sum.algorithm()),
-            etag_is_md5,
-            etag_is_md5_of_parts: etag_is_md5 && self.etag_is_md5_of_parts,
+            crc: self.sum().filter(|_| crc).map(|sum| sum.algorithm),
+            etag_is_md5: plain && self.etag_is_md5,
+            etag_is_md5_of_parts: plain && self.etag_is_md5_of_parts,
             single_put: self.single_put,
             part_min: self.part_min,
             part_max: self.part_max,
@@ -71,20 +104,26 @@ impl Dialect {
         }
     }
 
+    /// The checksum that a write is proved with.
+    pub(crate) fn sum(&self) -> Option<&'static Sum> {
+        self.sums.first()
+    }
+
+    /// The same, where it is sent with the bytes, so that the service refuses others.
+    pub(crate) fn sent_sum(&self) -> Option<&'static Sum> {
+        self.sum().filter(|sum| sum.sent)
+    }
+
+    /// Every write is answered with the checksum: there is nothing to find out.
+    pub(crate) fn always_states(&self) -> bool {
+        self.sum().is_some_and(|sum| sum.always)
+    }
+
     /// The kind of a service code, from this dialect's table, then from the one that all share.
     pub(crate) fn kind_of(&self, code: &str) -> Option<ErrorKind> {
         let find =
             |table: &[(&str, ErrorKind)]| table.iter().find(|(name, _)| *name == code).map(|(_, kind)| *kind);
-        find(self.codes).or_else(|| find(SHARED_CODES))
-    }
-}
-
-impl Sum {
-    pub(crate) fn algorithm(self) -> crc_fast::CrcAlgorithm {
-        match self {
-            Sum::Nvme => crc_fast::CrcAlgorithm::Crc64Nvme,
-            Sum::Ecma => crc_fast::CrcAlgorithm::Crc64Xz,
-        }
+        find(self.codes).or_else(|| find(codes::SHARED))
     }
 }
 
@@ -96,54 +135,10 @@ fn text_up_to(key: &ObjectKey, most: usize) -> Result<(), String> {
     }
 }
 
-/// Codes that all services of the family share (Amazon S3 API reference, "Error responses"; OSS, "Error codes").
-const SHARED_CODES: &[(&str, ErrorKind)] = &[
-    ("NoSuchKey", ErrorKind::NotFound),
-    ("NoSuchBucket", ErrorKind::BucketNotFound),
-    ("NoSuchUpload", ErrorKind::UploadNotFound),
-    // "The specified bucket is not valid."
-    ("InvalidBucketName", ErrorKind::BucketNotFound),
-    ("AccessDenied", ErrorKind::AccessDenied),
-    ("AllAccessDisabled", ErrorKind::AccessDenied),
-    ("AccountProblem", ErrorKind::AccessDenied),
-    ("InvalidSecurity", ErrorKind::AccessDenied),
-    ("InvalidAccessKeyId", ErrorKind::BadCredentials),
-    ("SignatureDoesNotMatch", ErrorKind::BadCredentials),
-    ("InvalidToken", ErrorKind::BadCredentials),
-    ("ExpiredToken", ErrorKind::CredentialsExpired),
-    ("TokenRefreshRequired", ErrorKind::CredentialsExpired),
-    ("RequestTimeTooSkewed", ErrorKind::ClockSkew),
-    ("RequestExpired", ErrorKind::ClockSkew),
-    ("SlowDown", ErrorKind::Throttled),
-    ("ServiceUnavailable", ErrorKind::Throttled),
-    ("TooManyRequests", ErrorKind::Throttled),
-    ("RequestLimitExceeded", ErrorKind::Throttled),
-    ("InternalError", ErrorKind::ServiceFailure),
-    ("OperationAborted", ErrorKind::ServiceFailure),
-    ("RequestTimeout", ErrorKind::Timeout),
-    ("BadDigest", ErrorKind::Corrupted),
-    ("InvalidDigest", ErrorKind::Corrupted),
-    ("IncompleteBody", ErrorKind::Corrupted),
-    ("XAmzContentChecksumMismatch", ErrorKind::Corrupted),
-    ("XAmzContentSHA256Mismatch", ErrorKind::Corrupted),
-    ("PreconditionFailed", ErrorKind::PreconditionFailed),
-    ("KeyTooLongError", ErrorKind::InvalidName),
-    ("InvalidObjectName", ErrorKind::InvalidName),
-    ("InvalidURI", ErrorKind::InvalidName),
-    ("InvalidObjectState", ErrorKind::Archived),
-    ("EntityTooLarge", ErrorKind::Refused),
-    ("EntityTooSmall", ErrorKind::Refused),
-    ("InvalidPart", ErrorKind::Refused),
-    ("InvalidPartOrder", ErrorKind::Refused),
-    ("MetadataTooLarge", ErrorKind::Refused),
-    ("MissingContentLength", ErrorKind::Refused),
-    ("InvalidArgument", ErrorKind::Refused),
-    ("InvalidRequest", ErrorKind::Refused),
-    ("InvalidRange", ErrorKind::Refused),
-    ("NotImplemented", ErrorKind::Unsupported),
-    ("PermanentRedirect", ErrorKind::WrongEndpoint),
-    ("TemporaryRedirect", ErrorKind::WrongEndpoint),
-    ("AuthorizationHeaderMalformed", ErrorKind::WrongEndpoint),
-    ("IllegalLocationConstraintException", ErrorKind::WrongEndpoint),
-    ("ConditionalRequestConflict", ErrorKind::Conflict),
-];
+/// At least one byte, and at most so many.
+fn some_text_up_to(key: &ObjectKey, most: usize) -> Result<(), String> {
+    if key.as_bytes().is_empty() { Err("the key is empty".into()) } else { text_up_to(key, most) }
+}
+
+#[cfg(test)]
+mod tests;

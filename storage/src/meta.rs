@@ -47,6 +47,8 @@ pub struct Checksums {
     pub crc64nvme: Option<u64>,
     /// CRC-32C of the full object.
     pub crc32c: Option<u32>,
+    /// CRC-32 of the full object.
+    pub crc32: Option<u32>,
     /// MD5, where it is known to be one (an ETag by the service's rule, or Content-MD5).
     pub md5: Option<[u8; 16]>,
 }

@@ -8,7 +8,7 @@ use conf::Endpoint;
 use conf::job::EndpointType;
 
 use crate::destination::Destination;
-use crate::dialect::{Dialect, OSS, S3};
+use crate::dialect::{BOS, COS, Dialect, KS3, OSS, QINIU, provider};
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::local::{LocalDestination, LocalSource};
 use crate::meter::Meter;
@@ -31,7 +31,7 @@ pub struct Context {
 pub fn source(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Source>> {
     match endpoint.kind {
         EndpointType::Local => Ok(Arc::new(LocalSource::new(endpoint, context))),
-        kind => Ok(Arc::new(S3Store::open(endpoint, dialect(kind)?, context)?)),
+        _ => Ok(Arc::new(S3Store::open(endpoint, dialect(endpoint)?, context)?)),
     }
 }
 
@@ -39,13 +39,13 @@ pub fn source(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Source>>
 pub fn destination(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Destination>> {
     match endpoint.kind {
         EndpointType::Local => Ok(Arc::new(LocalDestination::new(endpoint, context))),
-        kind => Ok(Arc::new(S3Store::open(endpoint, dialect(kind)?, context)?)),
+        _ => Ok(Arc::new(S3Store::open(endpoint, dialect(endpoint)?, context)?)),
     }
 }
 
 /// What is beside reading and writing, where the endpoint has it.
 pub fn upkeep(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Upkeep>> {
-    Ok(Arc::new(S3Store::open(endpoint, dialect(endpoint.kind)?, context)?))
+    Ok(Arc::new(S3Store::open(endpoint, dialect(endpoint)?, context)?))
 }
 
 /// Removes the temporary files that killed holders of this job's tasks left at a local destination, but those
@@ -57,10 +57,14 @@ pub async fn sweep(endpoint: &Endpoint, job: &str, wanted: BTreeSet<String>) -> 
     }
 }
 
-fn dialect(kind: EndpointType) -> Result<&'static Dialect> {
-    match kind {
-        EndpointType::S3 => Ok(&S3),
+fn dialect(endpoint: &Endpoint) -> Result<&'static Dialect> {
+    match endpoint.kind {
+        EndpointType::S3 => Ok(provider(&endpoint.provider)),
         EndpointType::Oss => Ok(&OSS),
+        EndpointType::Cos => Ok(&COS),
+        EndpointType::Bos => Ok(&BOS),
+        EndpointType::Ks3 => Ok(&KS3),
+        EndpointType::Qiniu => Ok(&QINIU),
         kind => Err(unsupported(kind)),
     }
 }

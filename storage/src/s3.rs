@@ -20,7 +20,7 @@ use http::Uri;
 use proto::ObjectKey;
 
 use crate::destination::{Destination, Limits, PartDone, PutOptions, Unwanted, UploadRef, Whole, Written};
-use crate::dialect::{Dialect, Sum};
+use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::fidelity;
 use crate::http::Http;
@@ -79,7 +79,7 @@ impl S3Store {
         if authority.is_empty() || endpoint.bucket.is_empty() {
             return Err(bad("endpoint and bucket are needed".into()));
         }
-        let path_style = path_style(endpoint, uri.host().unwrap_or_default(), &scheme);
+        let path_style = path_style(endpoint, dialect, uri.host().unwrap_or_default(), &scheme);
         let http = Http::new(
             &uri,
             endpoint.ca_file.as_deref(),
@@ -106,7 +106,7 @@ impl S3Store {
             sums_seen: AtomicBool::new(false),
             part_sums_seen: AtomicBool::new(false),
             encoding: AtomicU8::new(list::known_encoding(dialect, uri.host().unwrap_or_default())),
-            list_v1: AtomicBool::new(false),
+            list_v1: AtomicBool::new(dialect.listing.v1),
             with_sums: dialect.limits(true, plain, below),
             without_sums: dialect.limits(false, plain, below),
         })))
@@ -120,14 +120,15 @@ impl S3Store {
 
 /// Path style where it was asked for; with `auto` for addresses, localhost, and buckets whose dots no TLS
 /// wildcard covers.
-fn path_style(endpoint: &Endpoint, host: &str, scheme: &str) -> bool {
+fn path_style(endpoint: &Endpoint, dialect: &Dialect, host: &str, scheme: &str) -> bool {
     use conf::job::Addressing;
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     match endpoint.addressing {
         Addressing::Path => true,
         Addressing::Virtual => false,
         Addressing::Auto => {
-            bare.parse::<std::net::IpAddr>().is_ok()
+            dialect.path_style
+                || bare.parse::<std::net::IpAddr>().is_ok()
                 || bare == "localhost"
                 || (scheme == "https" && endpoint.bucket.contains('.'))
         }
@@ -137,11 +138,15 @@ fn path_style(endpoint: &Endpoint, host: &str, scheme: &str) -> bool {
 impl Client {
     /// Checksum headers are sent and expected.
     fn sums(&self) -> bool {
-        self.dialect.sum == Sum::Ecma || !self.sums_off.load(Ordering::Relaxed)
+        self.expects(&self.sums_off)
     }
 
     fn part_sums(&self) -> bool {
-        self.dialect.sum == Sum::Ecma || !self.part_sums_off.load(Ordering::Relaxed)
+        self.expects(&self.part_sums_off)
+    }
+
+    fn expects(&self, off: &AtomicBool) -> bool {
+        self.dialect.sum().is_some() && (self.dialect.always_states() || !off.load(Ordering::Relaxed))
     }
 
     /// What a service did with the checksum of a whole object. Without a single one that was given back, the
@@ -155,6 +160,9 @@ impl Client {
     }
 
     fn learn(&self, seen: &AtomicBool, off: &AtomicBool, given_back: bool, of: &str) {
+        if self.dialect.always_states() {
+            return;
+        }
         if given_back {
             if !seen.load(Ordering::Relaxed) {
                 seen.store(true, Ordering::Relaxed);
@@ -164,7 +172,7 @@ impl Client {
             tracing::info!(
                 endpoint,
                 dialect,
-                "the service keeps no CRC-64 of {of}: ETags are compared instead"
+                "the service states no CRC of {of}: ETags are compared instead"
             );
         }
     }

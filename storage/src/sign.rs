@@ -11,6 +11,7 @@ use crate::dialect::{Dialect, Scheme};
 
 type Aws = Signer<reqsign_aws_v4::Credential>;
 type Oss = Signer<reqsign_aliyun_oss::Credential>;
+type Cos = Signer<reqsign_tencent_cos::Credential>;
 
 /// Signs the requests of one endpoint.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ enum Kind {
     Anonymous,
     Aws(Aws),
     Oss(Oss),
+    Cos(Cos),
 }
 
 impl Signing {
@@ -42,6 +44,10 @@ impl Signing {
             Kind::Anonymous => Ok(()),
             Kind::Aws(signer) => signer.sign(parts, None).await,
             Kind::Oss(signer) => signer.sign(parts, None).await,
+            Kind::Cos(signer) => {
+                text_only(parts)?;
+                signer.sign(parts, None).await
+            }
         };
         signed.map_err(|error| {
             let why = crate::error::chain(&error);
@@ -69,6 +75,14 @@ impl Signing {
     }
 }
 
+/// The signer of COS panics where a header is no visible ASCII.
+fn text_only(parts: &Parts) -> Result<(), String> {
+    match parts.headers.iter().find(|(_, value)| value.to_str().is_err()) {
+        Some((name, _)) => Err(format!("the header {name} is not ASCII, which the signature does not allow")),
+        None => Ok(()),
+    }
+}
+
 fn make(endpoint: &Endpoint, scheme: Scheme, context: &Context) -> Kind {
     if endpoint.anonymous {
         return Kind::Anonymous;
@@ -82,6 +96,17 @@ fn make(endpoint: &Endpoint, scheme: Scheme, context: &Context) -> Kind {
                     let chain = reqsign_aws_v4::DefaultCredentialProvider::builder().build();
                     Signer::new(context.clone(), chain, signer)
                 }
+            })
+        }
+        Scheme::Cos => {
+            let signer = reqsign_tencent_cos::RequestSigner::new();
+            Kind::Cos(match Given::of(endpoint) {
+                Some(given) => Signer::new(context.clone(), given, signer),
+                None => Signer::new(
+                    context.clone(),
+                    reqsign_tencent_cos::DefaultCredentialProvider::new(),
+                    signer,
+                ),
             })
         }
         Scheme::Oss => {

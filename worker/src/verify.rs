@@ -176,11 +176,12 @@ fn verdict(proof: Proof, ours: String, theirs: String, by_etag: bool) -> Verdict
 
 /// The CRCs that an end states.
 fn stated(checksums: &Checksums) -> impl Iterator<Item = (CrcAlgorithm, Proof, u64)> {
-    let Checksums { crc64ecma, crc64nvme, crc32c, .. } = *checksums;
+    let Checksums { crc64ecma, crc64nvme, crc32c, crc32, .. } = *checksums;
     [
         crc64nvme.map(|value| (CrcAlgorithm::Crc64Nvme, Proof::Crc64nvme, value)),
         crc64ecma.map(|value| (CrcAlgorithm::Crc64Xz, Proof::Crc64ecma, value)),
         crc32c.map(|value| (CrcAlgorithm::Crc32Iscsi, Proof::Crc32c, u64::from(value))),
+        crc32.map(|value| (CrcAlgorithm::Crc32IsoHdlc, Proof::Crc32, u64::from(value))),
     ]
     .into_iter()
     .flatten()
@@ -195,7 +196,9 @@ pub(crate) fn hashes_of(checksums: &Checksums, size: u64) -> Hashes {
 pub(crate) fn crc_text(crc: CrcAlgorithm, value: u64) -> String {
     match crc {
         CrcAlgorithm::Crc64Xz => value.to_string(),
-        CrcAlgorithm::Crc32Iscsi => STANDARD.encode((value as u32).to_be_bytes()),
+        CrcAlgorithm::Crc32Iscsi | CrcAlgorithm::Crc32IsoHdlc => {
+            STANDARD.encode((value as u32).to_be_bytes())
+        }
         _ => STANDARD.encode(value.to_be_bytes()),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::host::Host;
 use super::reader::Reader;
+use super::vendor;
 use crate::job::{Addressing, Endpoint, EndpointType};
 use crate::raw::Given;
 
@@ -37,6 +38,7 @@ pub(crate) fn counts(side: Side, kind: EndpointType, name: &str) -> bool {
     let kind_fits = match name {
         "path" | "follow_symlinks" => kind == EndpointType::Local,
         "signature_version" => kind == EndpointType::Oss,
+        "provider" => kind == EndpointType::S3,
         _ => kind != EndpointType::Local || LOCAL.contains(&name),
     };
     side_fits && kind_fits
@@ -132,6 +134,9 @@ fn service(read: &mut Reader<'_>, side: Side, end: &mut Endpoint) -> Option<()> 
     let version = read.small(section, "signature_version", 1, 4, 4);
     if end.kind == EndpointType::Oss {
         end.signature_version = signature_version(read, section, version);
+    }
+    if end.kind == EndpointType::S3 {
+        end.provider = vendor::provider(read, section);
     }
     end.ca_file = read.path(section, "ca_file");
     end.proxy = proxy(read, section).unwrap_or_default();
@@ -368,6 +373,8 @@ fn writing(read: &mut Reader<'_>, end: &mut Endpoint) {
     let known: &[&str] = match end.kind {
         EndpointType::Oss => &["AES256", "KMS", "SM4"],
         EndpointType::S3 => &["AES256", "aws:kms", "aws:kms:dsse"],
+        EndpointType::Cos => &["AES256", "cos/kms"],
+        EndpointType::Bos | EndpointType::Ks3 => &["AES256"],
         _ => &[],
     };
     let asked = end.server_side_encryption.as_str();

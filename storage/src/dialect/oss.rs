@@ -1,9 +1,10 @@
 //! Alibaba Cloud OSS. Source: OSS API reference (PutObject, GetObject, multipart, "Object naming
 //! conventions", "Error codes").
 
+use crc_fast::CrcAlgorithm;
 use proto::ObjectKey;
 
-use super::{Dialect, Scheme, Sum};
+use super::{Dialect, Encoding, Form, Listing, Scheme, Sum};
 use crate::error::ErrorKind;
 
 /// Alibaba Cloud OSS.
@@ -11,21 +12,23 @@ pub(crate) static OSS: Dialect = Dialect {
     name: "oss",
     scheme: Scheme::Oss,
     prefix: "x-oss-",
-    sum: Sum::Ecma,
+    also: "",
+    sums: &[Sum::always(CrcAlgorithm::Crc64Xz, "x-oss-hash-crc64ecma", Form::Decimal)],
     // Without it a range that cannot be satisfied is answered with 200 and the whole object (GetObject).
     read_headers: &[("x-oss-range-behavior", "standard")],
-    token_encoded: true,
-    no_overwrite: ("x-oss-forbid-overwrite", "true"),
+    listing: Listing { v1: false, encoding: Encoding::Honest, token_encoded: true },
+    path_style: false,
+    no_overwrite: Some(("x-oss-forbid-overwrite", "true")),
+    kms_key: "x-oss-server-side-encryption-key-id",
     name_rule,
     name_rule_below: |key| super::text_up_to(key, 1023),
     single_put: 5 << 30,
     part_min: 100 << 10,
     part_max: 5 << 30,
+    etag_is_md5: true,
     // It ends in -N as well, and is not to be recomputed.
     etag_is_md5_of_parts: false,
     codes: &[
-        // "The object you specified already exists and can not be overwritten."
-        ("FileAlreadyExists", ErrorKind::PreconditionFailed),
         ("FileImmutable", ErrorKind::Conflict),
         ("ObjectNotAppendable", ErrorKind::Conflict),
         ("SymlinkTargetNotExist", ErrorKind::NotFound),
@@ -47,8 +50,7 @@ pub(crate) static OSS: Dialect = Dialect {
 /// 1 to 1,023 bytes of UTF-8, not beginning with `/` or `\` ("Object naming conventions").
 fn name_rule(key: &ObjectKey) -> Result<(), String> {
     match key.as_bytes().first() {
-        None => Err("the key is empty".into()),
         Some(b'/' | b'\\') => Err("OSS does not allow keys that begin with / or \\".into()),
-        Some(_) => super::text_up_to(key, 1023),
+        _ => super::some_text_up_to(key, 1023),
     }
 }

@@ -46,8 +46,7 @@ pub(super) fn of_answer(client: &Client, call: &Call<'_>, head: &Parts, body: &[
             message.push_str(&format!("; the bucket's {name} is {value}"));
         }
     }
-    let id = ["x-amz-request-id", "x-oss-request-id"].map(text).into_iter().find(|id| !id.is_empty());
-    let id = id.unwrap_or(said.request_id);
+    let id = Some(request_id(&head.headers)).filter(|id| !id.is_empty()).unwrap_or(said.request_id);
     call.error(kind, message)
         .service(head.status.as_u16(), call.hidden.out_of(said.code), call.hidden.out_of(id))
         .retry_after(retry_after(&head.headers))
@@ -65,9 +64,22 @@ pub(super) fn in_success(
         return None;
     }
     let kind = client.dialect.kind_of(&said.code).unwrap_or(ErrorKind::ServiceFailure);
-    let id = ["x-amz-request-id", "x-oss-request-id"].map(|name| header(headers, name)).concat();
-    let (code, id) = (call.hidden.out_of(said.code), call.hidden.out_of(id));
+    let (code, id) = (call.hidden.out_of(said.code), call.hidden.out_of(request_id(headers)));
     Some(call.error(kind, said.message).service(200, code, id))
+}
+
+/// The service's name for the request, under one of the family's headers; empty where it gave none.
+fn request_id(headers: &HeaderMap) -> String {
+    const NAMES: [&str; 7] = [
+        "x-amz-request-id",
+        "x-oss-request-id",
+        "x-cos-request-id",
+        "x-kss-request-id",
+        "x-bce-request-id",
+        "x-reqid",
+        "x-guploader-uploadid",
+    ];
+    NAMES.map(|name| header(headers, name)).into_iter().find(|id| !id.is_empty()).unwrap_or_default()
 }
 
 /// What the code alone does not tell.

@@ -1,12 +1,10 @@
 //! Content headers, user metadata and checksums of an answer.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue};
 
 use super::failure::header;
 use crate::checksum::md5_of_etag;
-use crate::dialect::{Dialect, Sum};
+use crate::dialect::Dialect;
 use crate::fidelity::Service;
 use crate::meta::{Checksums, Headers, ObjectMeta};
 
@@ -20,7 +18,7 @@ pub(super) fn meta(dialect: &Dialect, carries: &Service, headers: &HeaderMap, si
         size,
         modified_ms: http_time(&header(headers, "last-modified")).map(|time| time.as_millisecond()),
         class: plain_class(&class, &kind),
-        headers: content(carries, headers),
+        headers: content(dialect, carries, headers),
         checksums: stated(dialect, headers, etag.as_deref()),
         etag,
         kept_back: kept_back(headers),
@@ -55,14 +53,14 @@ pub(super) fn http_time(text: &str) -> Option<jiff::Timestamp> {
 /// stated: it is dear to compare.
 pub(super) fn stated(dialect: &Dialect, headers: &HeaderMap, etag: Option<&str>) -> Checksums {
     let mut sums = Checksums::default();
-    match dialect.sum {
-        Sum::Ecma => sums.crc64ecma = header(headers, "x-oss-hash-crc64ecma").parse().ok(),
-        Sum::Nvme => {
-            // A composite checksum is one of checksums, not of the bytes.
-            let whole = !header(headers, "x-amz-checksum-type").eq_ignore_ascii_case("COMPOSITE");
-            let text = |name: &str| if whole { header(headers, name) } else { String::new() };
-            sums.crc64nvme = big_endian::<8>(&text("x-amz-checksum-crc64nvme")).map(u64::from_be_bytes);
-            sums.crc32c = big_endian::<4>(&text("x-amz-checksum-crc32c")).map(u32::from_be_bytes);
+    // A composite checksum is one of checksums, not of the bytes.
+    let composite = dialect.prefix == "x-amz-"
+        && header(headers, "x-amz-checksum-type").eq_ignore_ascii_case("COMPOSITE");
+    if !composite {
+        for sum in dialect.sums {
+            if let Some(value) = sum.of(headers) {
+                sum.put(value, &mut sums);
+            }
         }
     }
     if sums == Checksums::default() && etag_is_md5(dialect, headers) {
@@ -73,6 +71,9 @@ pub(super) fn stated(dialect: &Dialect, headers: &HeaderMap, etag: Option<&str>)
 
 /// Not with keys of a key service, nor for objects that were appended to.
 fn etag_is_md5(dialect: &Dialect, headers: &HeaderMap) -> bool {
+    if !dialect.etag_is_md5 {
+        return false;
+    }
     let encryption = header(headers, &format!("{}server-side-encryption", dialect.prefix));
     let customer = header(headers, &format!("{}server-side-encryption-customer-algorithm", dialect.prefix));
     let kind = header(headers, "x-oss-object-type");
@@ -81,31 +82,23 @@ fn etag_is_md5(dialect: &Dialect, headers: &HeaderMap) -> bool {
         && matches!(kind.as_str(), "" | "Normal")
 }
 
-fn big_endian<const N: usize>(text: &str) -> Option<[u8; N]> {
-    STANDARD.decode(text).ok()?.try_into().ok()
-}
-
-/// As S3 writes a CRC-64.
-pub(super) fn nvme_text(crc: u64) -> String {
-    STANDARD.encode(crc.to_be_bytes())
-}
-
-/// The CRC-64 that S3 wrote.
-pub(super) fn nvme_value(text: &str) -> Option<u64> {
-    big_endian::<8>(text).map(u64::from_be_bytes)
-}
-
 /// Content headers and user metadata of an answer.
-fn content(carries: &Service, headers: &HeaderMap) -> Headers {
+fn content(dialect: &Dialect, carries: &Service, headers: &HeaderMap) -> Headers {
     let get = |name: &str| headers.get(name).map(text).filter(|value| !value.is_empty());
     let mut user: Vec<(String, String)> = Vec::new();
     if let Some(metadata) = &carries.metadata {
         user.extend(headers.iter().filter_map(|(name, value)| {
-            let name = name.as_str().strip_prefix(metadata.prefix)?;
+            let name = name.as_str();
+            let also = || {
+                name.strip_prefix(dialect.also).filter(|_| !dialect.also.is_empty())?.strip_prefix("meta-")
+            };
+            let name = name.strip_prefix(metadata.prefix).or_else(also)?;
             Some((name.to_owned(), metadata.decode(&text(value))))
         }));
     }
     user.sort();
+    // Said twice, under both prefixes.
+    user.dedup_by(|right, left| right.0 == left.0);
     Headers {
         content_type: get("content-type"),
         content_encoding: get("content-encoding"),

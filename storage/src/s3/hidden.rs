@@ -15,8 +15,13 @@ use super::request::encode;
 const SHORTEST: usize = 6;
 
 /// Headers that prove who sent a request.
-const HEADERS: [&str; 4] =
-    ["authorization", "proxy-authorization", "x-amz-security-token", "x-oss-security-token"];
+const HEADERS: [&str; 5] = [
+    "authorization",
+    "proxy-authorization",
+    "x-amz-security-token",
+    "x-oss-security-token",
+    "x-cos-security-token",
+];
 
 /// What one request was sent with, from the moment when it is signed. Its secrets are spelt out when there is an
 /// error, which is rare.

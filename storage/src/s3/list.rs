@@ -11,7 +11,7 @@ use proto::manifest::Entry;
 
 use super::request::Call;
 use super::{Client, headers, xml};
-use crate::dialect::{Dialect, Scheme};
+use crate::dialect::{Dialect, Encoding};
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::meter::RequestKind;
 use crate::source::{ListRequest, Page, Pages};
@@ -28,8 +28,12 @@ const LONGEST_KEY: usize = 4096;
 
 /// What needs not be found out: these services do as they say.
 pub(super) fn known_encoding(dialect: &Dialect, host: &str) -> u8 {
-    let vendors = dialect.scheme == Scheme::Oss || host.contains(".amazonaws.com");
-    if vendors { HONEST } else { 0 }
+    match dialect.listing.encoding {
+        Encoding::Honest => HONEST,
+        Encoding::Without => PLAIN,
+        Encoding::Unsure if host.contains(".amazonaws.com") => HONEST,
+        Encoding::Unsure => 0,
+    }
 }
 
 /// Where a listing goes on.
@@ -126,7 +130,7 @@ impl Client {
         let next = match (listing.is_truncated, v2) {
             (false, _) => None,
             (true, true) if !listing.next_continuation_token.is_empty() => {
-                Some(Next::Token(if self.dialect.token_encoded {
+                Some(Next::Token(if self.dialect.listing.token_encoded {
                     String::from_utf8_lossy(&decoded(&listing.next_continuation_token)).into_owned()
                 } else {
                     listing.next_continuation_token.clone()
@@ -201,7 +205,10 @@ impl Client {
         if request.folded {
             call = call.query("delimiter", "/");
         }
-        call = call.query("encoding-type", "url").query("max-keys", most.to_string());
+        if self.dialect.listing.encoding != Encoding::Without {
+            call = call.query("encoding-type", "url");
+        }
+        call = call.query("max-keys", most.to_string());
         if !prefix.is_empty() {
             call = call.query("prefix", prefix);
         }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use http::Method;
 
-use super::failure::{self, header};
+use super::failure;
 use super::object::refuses_sums;
 use super::request::Call;
 use super::{Client, headers, xml};
@@ -13,6 +13,7 @@ use crate::checksum::md5_of_etag;
 use crate::destination::{PartDone, PutOptions, UploadRef, Whole, Written};
 use crate::dialect::Sum;
 use crate::error::{Error, ErrorKind, Op, Result};
+use crate::meta::Checksums;
 use crate::meter::RequestKind;
 use crate::payload::Payload;
 
@@ -41,9 +42,9 @@ impl Client {
         let call = Call::new(Op::Begin, RequestKind::Multipart, Method::POST, Some(key)).query("uploads", "");
         // What cannot be carried is noted once, at the end.
         let (mut call, _) = self.write_headers(call, options)?;
-        if sums && self.dialect.sum == Sum::Nvme {
+        if let Some(sum) = self.dialect.sent_sum().filter(|_| sums) {
             call = call
-                .header("x-amz-checksum-algorithm", "CRC64NVME")
+                .header("x-amz-checksum-algorithm", sum.name())
                 .header("x-amz-checksum-type", "FULL_OBJECT");
         }
         let (_, body) = self.send_for_xml(&call).await?;
@@ -88,28 +89,16 @@ impl Client {
         self.meter.bytes_written(payload.len());
         let etag = headers::etag(&answer)
             .ok_or_else(|| call.error(ErrorKind::Protocol, "the answer has no ETag"))?;
-        let crc = match self.dialect.sum {
-            Sum::Ecma => header(&answer, "x-oss-hash-crc64ecma").parse().ok(),
-            Sum::Nvme => headers::nvme_value(&header(&answer, "x-amz-checksum-crc64nvme")),
-        };
-        if sums && self.dialect.sum == Sum::Nvme {
+        let sum = self.dialect.sum();
+        let crc = sum.and_then(|sum| sum.of(&answer));
+        if sums {
             self.learn_part_sums(crc.is_some());
         }
-        if let Some(stated) = crc {
-            self.same_crc(&call, stated)?;
+        if let (Some(sum), Some(stated)) = (sum, crc) {
+            same_crc(&call, sum, stated)?;
         }
         let md5 = if crc.is_none() { self.part_md5(&call, &etag, md5).await? } else { None };
         Ok(PartDone { number, offset, size: payload.len(), etag, crc, md5 })
-    }
-
-    /// A part that was damaged on the way is written again, not completed.
-    fn same_crc(&self, call: &Call<'_>, stated: u64) -> Result<()> {
-        let own = call.payload.crc(self.dialect.sum.algorithm());
-        if own == stated {
-            return Ok(());
-        }
-        let text = format!("the part's CRC-64 is {own:016x}, and the service states {stated:016x}");
-        Err(call.error(ErrorKind::Corrupted, text))
     }
 
     /// The MD5 of a part whose service states no CRC; its ETag has to be that MD5.
@@ -164,10 +153,7 @@ impl Client {
         let kept: HashMap<u32, xml::Part> = kept.into_iter().map(|part| (part.part_number, part)).collect();
         let there = |part: &&PartDone| {
             kept.get(&part.number).is_some_and(|kept| {
-                let crc = match self.dialect.sum {
-                    Sum::Ecma => kept.hash_crc64ecma.parse().ok(),
-                    Sum::Nvme => headers::nvme_value(&kept.crc64nvme),
-                };
+                let crc = self.dialect.sum().and_then(|sum| kept.crc(sum));
                 // Without sums the recorded CRC is our own, of the same kind.
                 let differs = matches!((crc, part.crc), (Some(a), Some(b)) if a != b);
                 let etag = headers::bare_etag(&kept.etag);
@@ -186,7 +172,7 @@ impl Client {
         parts: &[PartDone],
         whole: &Whole,
     ) -> Result<Written> {
-        let crc = whole.crc.filter(|_| self.part_sums() && self.dialect.sum == Sum::Nvme);
+        let crc = whole.crc.filter(|_| self.part_sums() && self.dialect.sent_sum().is_some());
         match self.complete_with(upload, options, parts, crc).await {
             // Or the upload was begun without checksums, by somebody else.
             Err(error) if crc.is_some() && refuses_sums(self, &error) => {
@@ -210,15 +196,10 @@ impl Client {
             .body(Payload::new(vec![body.into()]));
         // The service puts the object together first.
         call.patience = 10;
-        if let Some(crc) = crc {
-            call = call
-                .header("x-amz-checksum-crc64nvme", &headers::nvme_text(crc))
-                .header("x-amz-checksum-type", "FULL_OBJECT");
+        if let (Some(sum), Some(crc)) = (self.dialect.sent_sum(), crc) {
+            call = call.header(sum.header, &sum.text(crc)).header("x-amz-checksum-type", "FULL_OBJECT");
         }
-        if self.endpoint.forbid_overwrite {
-            let (name, value) = self.dialect.no_overwrite;
-            call = call.header(name, value);
-        }
+        call = self.no_overwrite(call)?;
         let (answer, body) = self.send_for_xml(&call).await?;
         if let Some(error) = failure::in_success(self, &call, &answer, &body) {
             return Err(error);
@@ -227,7 +208,12 @@ impl Client {
         let etag = Some(headers::bare_etag(&done.etag)).filter(|etag| !etag.is_empty()).map(str::to_owned);
         let etag = etag.ok_or_else(|| call.error(ErrorKind::Protocol, "the answer has no ETag"))?;
         let mut stated = headers::stated(self.dialect, &answer, None);
-        stated.crc64nvme = stated.crc64nvme.or_else(|| headers::nvme_value(&done.crc64nvme));
+        if stated == Checksums::default()
+            && let Some(sum) = self.dialect.sum()
+            && let Some(crc) = done.crc(sum)
+        {
+            sum.put(crc, &mut stated);
+        }
         let (_, not_carried) = self.carries.encode(&options.headers).unwrap_or_default();
         Ok(Written { etag: Some(etag), stated, not_carried })
     }
@@ -253,6 +239,17 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// A part that was damaged on the way is written again, not completed.
+fn same_crc(call: &Call<'_>, sum: &Sum, stated: u64) -> Result<()> {
+    let own = call.payload.crc(sum.algorithm);
+    if own == stated {
+        return Ok(());
+    }
+    let (name, own, stated) = (sum.name(), sum.text(own), sum.text(stated));
+    Err(call
+        .error(ErrorKind::Corrupted, format!("the part's {name} is {own}, and the service states {stated}")))
 }
 
 fn is_gone(error: &Error) -> bool {

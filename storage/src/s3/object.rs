@@ -12,7 +12,6 @@ use super::failure::header;
 use super::request::Call;
 use super::{Client, headers};
 use crate::destination::{PutOptions, Written};
-use crate::dialect::Sum;
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::meta::{ObjectMeta, Version};
 use crate::meter::RequestKind;
@@ -95,8 +94,8 @@ impl Client {
         self.meter.bytes_written(payload.len());
         let etag = headers::etag(&answer);
         let stated = headers::stated(self.dialect, &answer, etag.as_deref());
-        if sums && self.dialect.sum == Sum::Nvme {
-            self.learn_sums(stated.crc64nvme.is_some());
+        if let Some(sum) = self.dialect.sum().filter(|_| sums) {
+            self.learn_sums(sum.of(&answer).is_some());
         }
         Ok(Written { etag, stated, not_carried })
     }
@@ -109,15 +108,15 @@ impl Client {
         sums: bool,
         known: Option<[u8; 16]>,
     ) -> (Call<'a>, Option<[u8; 16]>) {
-        let md5 = match self.dialect.sum {
-            // It answers with what it computed.
-            Sum::Ecma => known,
-            Sum::Nvme if sums => {
-                let crc = headers::nvme_text(call.payload.crc(self.dialect.sum.algorithm()));
-                call = call.header("x-amz-checksum-crc64nvme", &crc);
+        let md5 = match self.dialect.sum().filter(|_| sums) {
+            Some(sum) if sum.sent => {
+                let crc = sum.text(call.payload.crc(sum.algorithm));
+                call = call.header(sum.header, &crc);
                 known
             }
-            Sum::Nvme => match known {
+            // It answers with what it computed.
+            Some(_) => known,
+            None => match known {
                 None => Some(call.payload.md5_aside().await),
                 known => known,
             },
@@ -146,18 +145,23 @@ impl Client {
         if !endpoint.server_side_encryption.is_empty() {
             call = call.header(&format!("{prefix}server-side-encryption"), &endpoint.server_side_encryption);
         }
-        if !endpoint.kms_key_id.is_empty() {
-            let name = match self.dialect.sum {
-                Sum::Nvme => "x-amz-server-side-encryption-aws-kms-key-id",
-                Sum::Ecma => "x-oss-server-side-encryption-key-id",
-            };
-            call = call.header(name, &endpoint.kms_key_id);
+        if !endpoint.kms_key_id.is_empty() && !self.dialect.kms_key.is_empty() {
+            call = call.header(self.dialect.kms_key, &endpoint.kms_key_id);
         }
-        if endpoint.forbid_overwrite {
-            let (name, value) = self.dialect.no_overwrite;
-            call = call.header(name, value);
+        Ok((self.no_overwrite(call)?, notes))
+    }
+
+    /// With the header that forbids to write over an object, where that was asked for.
+    pub(super) fn no_overwrite<'a>(&self, call: Call<'a>) -> Result<Call<'a>> {
+        match self.dialect.no_overwrite {
+            _ if !self.endpoint.forbid_overwrite => Ok(call),
+            Some((name, value)) => Ok(call.header(name, value)),
+            // The configuration was refused already; writing over is what must not happen.
+            None => {
+                let text = format!("forbid_overwrite is set, and {} has no such promise", self.dialect.name);
+                Err(call.error(ErrorKind::Unsupported, text))
+            }
         }
-        Ok((call, notes))
     }
 }
 
@@ -166,7 +170,7 @@ pub(super) fn refuses_sums(client: &Client, error: &Error) -> bool {
     let refused = matches!(error.kind(), ErrorKind::Unsupported)
         || (error.kind() == ErrorKind::Refused
             && matches!(error.code(), "InvalidRequest" | "InvalidArgument"));
-    client.dialect.sum == Sum::Nvme && refused
+    client.dialect.sent_sum().is_some() && refused
 }
 
 /// The whole object's size, and where a body that came whole has to be cut.

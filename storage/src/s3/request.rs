@@ -154,7 +154,7 @@ impl Client {
     fn unsigned(&self, call: &Call<'_>) -> Result<Parts> {
         let uri = match self.dialect.scheme {
             Scheme::Oss => self.uri(call, &format!("{}.{}", self.endpoint.bucket, self.authority), false)?,
-            Scheme::AwsV4 => self.wire_uri(call)?,
+            Scheme::AwsV4 | Scheme::Cos => self.wire_uri(call)?,
         };
         let request = Request::builder().method(call.method.clone()).uri(uri).body(());
         let request = request.map_err(|error| call.error(ErrorKind::InvalidName, error.to_string()))?;
@@ -192,6 +192,10 @@ impl Client {
             if key.to_str().is_none() {
                 return Err(call.error(ErrorKind::InvalidName, "the key is not UTF-8"));
             }
+            if self.dialect.scheme == Scheme::Cos && is_root(&self.full_key(key)) {
+                let text = "the service takes this name, simplified, for the bucket itself";
+                return Err(call.error(ErrorKind::InvalidName, text));
+            }
             encode(&mut path, self.endpoint.prefix.as_bytes(), true);
             encode(&mut path, key.as_bytes(), true);
         }
@@ -217,6 +221,20 @@ fn may_be_stale(error: &Error) -> bool {
     let replaced = ["InvalidAccessKeyId", "InvalidToken", "InvalidSecurityToken", "SignatureDoesNotMatch"];
     error.kind() == ErrorKind::CredentialsExpired
         || error.kind() == ErrorKind::BadCredentials && replaced.contains(&error.code())
+}
+
+/// A path that comes to `/` when dots are followed. COS answers such a name with the bucket (the vendor's SDKs
+/// refuse it, `CheckObjectKeySimplify`).
+fn is_root(key: &[u8]) -> bool {
+    let mut depth = 0_usize;
+    for segment in key.split(|byte| *byte == b'/') {
+        match segment {
+            b"" | b"." => {}
+            b".." => depth = depth.saturating_sub(1),
+            _ => depth += 1,
+        }
+    }
+    depth == 0
 }
 
 /// Every byte but `A-Za-z0-9-_.~`, and `/` where it may stay.

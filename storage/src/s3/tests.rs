@@ -9,11 +9,6 @@ use crate::meter::RequestKind;
 
 fn client(dialect: &'static Dialect, endpoint: &str, bucket: &str) -> S3Store {
     let endpoint = Endpoint {
-        kind: if std::ptr::eq(dialect, &OSS) {
-            conf::job::EndpointType::Oss
-        } else {
-            conf::job::EndpointType::S3
-        },
         endpoint: endpoint.into(),
         bucket: bucket.into(),
         region: "r1".into(),

@@ -11,6 +11,7 @@ use proto::ObjectKey;
 use super::request::{Call, encode};
 use super::{S3Store, failure, headers, list, xml};
 use crate::destination::{PartDone, PutOptions, UploadRef, Written};
+use crate::dialect::Scheme;
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::meter::RequestKind;
 use crate::payload::Payload;
@@ -153,9 +154,14 @@ impl S3Store {
     }
 
     fn copy_call<'a>(&self, mut call: Call<'a>, from: &CopyFrom) -> Call<'a> {
-        let prefix = self.client().dialect.prefix;
-        let mut source = format!("/{}/", from.bucket);
+        let client = self.client();
+        let mut source = match client.dialect.scheme {
+            // It names the source's host (COS API reference, "PUT Object - Copy").
+            Scheme::Cos => format!("{}.{}/", from.bucket, client.authority),
+            _ => format!("/{}/", from.bucket),
+        };
         encode(&mut source, from.key.as_bytes(), true);
+        let prefix = client.dialect.prefix;
         call = call.header(&format!("{prefix}copy-source"), &source);
         if let Some(etag) = &from.etag {
             call = call.header(&format!("{prefix}copy-source-if-match"), &format!("\"{etag}\""));

@@ -1,8 +1,11 @@
 //! Documents of the family. Unknown elements are passed over; missing ones are empty.
 
+use crc_fast::CrcAlgorithm;
 use quick_xml::de::from_str;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+use crate::dialect::Sum;
 
 /// A document of the family. Any other one must not be read as an empty one of its kind: a proxy's page would
 /// be a bucket without objects.
@@ -80,10 +83,24 @@ pub(super) struct Part {
     #[serde(rename = "ETag")]
     pub(super) etag: String,
     pub(super) size: u64,
-    /// OSS, decimal.
+    /// OSS and KS3, decimal.
+    #[serde(alias = "ChecksumCRC64ECMA")]
     pub(super) hash_crc64ecma: String,
     #[serde(rename = "ChecksumCRC64NVME")]
     pub(super) crc64nvme: String,
+    #[serde(rename = "ChecksumCRC32")]
+    pub(super) crc32: String,
+}
+
+impl Part {
+    /// What the list states of its bytes.
+    pub(super) fn crc(&self, sum: &Sum) -> Option<u64> {
+        sum.read(match sum.algorithm {
+            CrcAlgorithm::Crc64Xz => &self.hash_crc64ecma,
+            CrcAlgorithm::Crc64Nvme => &self.crc64nvme,
+            _ => &self.crc32,
+        })
+    }
 }
 
 /// `CompleteMultipartUploadResult`, `CopyObjectResult` and `CopyPartResult`.
@@ -94,6 +111,26 @@ pub(super) struct Completed {
     pub(super) etag: String,
     #[serde(rename = "ChecksumCRC64NVME")]
     pub(super) crc64nvme: String,
+    #[serde(rename = "ChecksumCRC64ECMA")]
+    pub(super) crc64ecma: String,
+    #[serde(rename = "ChecksumCRC32")]
+    pub(super) crc32: String,
+    /// A composite checksum is one of checksums, not of the bytes.
+    pub(super) checksum_type: String,
+}
+
+impl Completed {
+    /// What it states of the whole object.
+    pub(super) fn crc(&self, sum: &Sum) -> Option<u64> {
+        if self.checksum_type.eq_ignore_ascii_case("COMPOSITE") {
+            return None;
+        }
+        sum.read(match sum.algorithm {
+            CrcAlgorithm::Crc64Xz => &self.crc64ecma,
+            CrcAlgorithm::Crc64Nvme => &self.crc64nvme,
+            _ => &self.crc32,
+        })
+    }
 }
 
 impl Document for Completed {
@@ -106,6 +143,7 @@ impl Document for Completed {
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Uploads {
     pub(super) is_truncated: bool,
+    #[serde(alias = "Encoding-Type", alias = "Encoding-type")]
     pub(super) encoding_type: String,
     pub(super) next_key_marker: String,
     pub(super) next_upload_id_marker: String,

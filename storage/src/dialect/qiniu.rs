@@ -1,0 +1,35 @@
+//! Qiniu Kodo through its S3 endpoint. Source: Kodo documents, "AWS S3 compatibility"; the vendor's SDK for Go;
+//! rclone's and JuiceFS's settings for it.
+
+use super::s3::BASE;
+use super::{Dialect, Encoding, Listing};
+use crate::error::ErrorKind;
+
+/// Qiniu Kodo.
+pub(crate) static QINIU: Dialect = Dialect {
+    name: "qiniu",
+    // It states none. The MD5 that goes with every write is checked by the service, and the ETag of a single PUT
+    // is compared; the whole of a multipart upload is proved by its parts and its length.
+    sums: &[],
+    read_headers: &[],
+    listing: Listing { v1: false, encoding: Encoding::Without, token_encoded: false },
+    path_style: true,
+    no_overwrite: None,
+    kms_key: "",
+    // 750 bytes by the native interface ("Limits").
+    name_rule: |key| super::some_text_up_to(key, 750),
+    name_rule_below: |key| super::text_up_to(key, 750),
+    etag_is_md5_of_parts: false,
+    codes: &[
+        // The native interface's numbers, which reach S3 clients as codes in some answers.
+        ("573", ErrorKind::Throttled),
+        ("599", ErrorKind::ServiceFailure),
+        ("612", ErrorKind::NotFound),
+        ("631", ErrorKind::BucketNotFound),
+        // "The bucket is frozen", "the account is frozen": payments are overdue.
+        ("AccountFrozen", ErrorKind::AccessDenied),
+        ("BucketFrozen", ErrorKind::AccessDenied),
+        ("Throttling", ErrorKind::Throttled),
+    ],
+    ..BASE
+};

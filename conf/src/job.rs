@@ -216,6 +216,17 @@ impl JobConf {
 }
 
 impl Endpoint {
+    /// The service has a header that forbids to write over an object.
+    pub fn can_forbid_overwrite(&self) -> bool {
+        match self.kind {
+            EndpointType::Bos | EndpointType::Qiniu => false,
+            EndpointType::S3 => {
+                !matches!(&*self.provider, "gcs" | "obs" | "tos" | "netease" | "chinamobile" | "us3")
+            }
+            _ => true,
+        }
+    }
+
     /// For people: `s3://bucket/prefix at http://…`, or the directory.
     pub fn describe(&self) -> String {
         match self.kind {

@@ -1,6 +1,7 @@
 //! The configuration: its schema, its readers (TOML and the predecessor's properties), its secrets, and
 //! every path of an installation. The shipped default files lie beside the crate.
 
+pub mod address;
 pub mod boot;
 mod check;
 mod convert;

@@ -151,6 +151,7 @@ fn service(read: &mut Reader<'_>, side: Side, end: &mut Endpoint) -> Option<()> 
         end.endpoint = host.url();
         holds_bucket(read, section, end, &host)?;
         region(read, section, end, &host);
+        vendor::bucket(read, section, end, &host);
     }
     Some(())
 }
@@ -167,9 +168,8 @@ fn signature_version(read: &mut Reader<'_>, section: &str, version: u32) -> u8 {
 }
 
 /// The address, as it is given or as the region says it.
-fn address(read: &mut Reader<'_>, section: &str, end: &mut Endpoint) -> Option<Host> {
-    let text = read.text(section, "endpoint").unwrap_or_default();
-    let text = if text.trim().is_empty() { own_address(end)? } else { text.trim().to_owned() };
+fn address(read: &mut Reader<'_>, section: &str, end: &Endpoint) -> Option<Host> {
+    let text = vendor::address(read, section, end)?;
     if text.is_empty() {
         let message = format!(
             "the {section} has no endpoint: add endpoint = \"https://...\" below [{section}], the address of the service without the bucket"
@@ -180,26 +180,8 @@ fn address(read: &mut Reader<'_>, section: &str, end: &mut Endpoint) -> Option<H
     Host::parse(&text).map_err(|what| read.bad(section, "endpoint", &what)).ok()
 }
 
-/// Where the service is when only its region was said; empty: nobody knows.
-fn own_address(end: &Endpoint) -> Option<String> {
-    let region = end.region.as_str();
-    Some(match end.kind {
-        EndpointType::Http => "https://localhost".to_owned(),
-        EndpointType::S3 if region.starts_with("cn-") => format!("https://s3.{region}.amazonaws.com.cn"),
-        EndpointType::S3 if !region.is_empty() => format!("https://s3.{region}.amazonaws.com"),
-        EndpointType::Oss if !region.is_empty() => format!("https://oss-{region}.aliyuncs.com"),
-        EndpointType::Cos if !region.is_empty() => format!("https://cos.{region}.myqcloud.com"),
-        _ => String::new(),
-    })
-}
-
 fn region(read: &mut Reader<'_>, section: &str, end: &mut Endpoint, host: &Host) {
-    if end.kind == EndpointType::Oss
-        && let Some(bare) = end.region.strip_prefix("oss-")
-    {
-        // The console of the service shows both forms; signatures take the bare one.
-        end.region = bare.to_owned();
-    }
+    vendor::settle(end, host);
     let named = host.region(end.kind);
     match named {
         Some(named) if end.region.is_empty() => end.region = named,
@@ -212,15 +194,27 @@ fn region(read: &mut Reader<'_>, section: &str, end: &mut Endpoint, host: &Host)
         }
         Some(_) => {}
         None if !end.region.is_empty() => {}
-        None if end.kind == EndpointType::S3 => end.region = "us-east-1".to_owned(),
-        None if end.kind == EndpointType::Oss && end.signature_version == 4 => {
+        None if end.kind == EndpointType::S3 => {
+            end.region = crate::address::usual_region(&end.provider).to_owned();
+        }
+        None if needs_region(end) => {
             let message = format!(
-                "the {section} has no region and {} does not say it: add region = \"cn-...\" below [{section}]",
-                host.name
+                "the {section} has no region and {} does not say it: add region = \"...\" below [{section}], such as {}",
+                host.name,
+                if end.kind == EndpointType::Bos { "bj" } else { "cn-east-1" }
             );
             read.missing(section, "region", &message);
         }
         None => {}
+    }
+}
+
+/// Its signatures hold the region.
+fn needs_region(end: &Endpoint) -> bool {
+    match end.kind {
+        EndpointType::Oss => end.signature_version == 4,
+        EndpointType::Bos | EndpointType::Ks3 | EndpointType::Qiniu => !end.anonymous,
+        _ => false,
     }
 }
 
@@ -389,6 +383,7 @@ fn writing(read: &mut Reader<'_>, end: &mut Endpoint) {
             "is given, but server_side_encryption does not ask for KMS: write it, or remove the key",
         );
     }
+    vendor::promises(read, section, end);
     let words = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     if !words(&end.storage_class) {
         read.bad(

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::address::KS3_REGIONS;
 use crate::job::EndpointType;
 
 /// `scheme://host[:port]`, taken apart.
@@ -85,9 +86,16 @@ impl Host {
         match kind {
             EndpointType::Oss => oss_region(&self.name),
             EndpointType::S3 => {
-                s3_region(&self.name).or_else(|| oss_region(&self.name).map(|region| format!("oss-{region}")))
+                let name = &self.name;
+                s3_region(name)
+                    .or_else(|| oss_region(name).map(|region| format!("oss-{region}")))
+                    .or_else(|| label(name, "obs.", ".myhuaweicloud.com"))
+                    .or_else(|| label(name, "tos-s3-", ".volces.com"))
             }
-            EndpointType::Cos => label(&self.name, "cos.", ".myqcloud.com"),
+            EndpointType::Cos => label(&self.name, "cos.", ".myqcloud.com")
+                .or_else(|| label(&self.name, "cos.", ".tencentcos.cn"))
+                .or_else(|| label(&self.name, "cos-internal.", ".tencentcos.cn"))
+                .filter(|region| !region.starts_with("accelerate")),
             EndpointType::Bos => {
                 label(&self.name, "s3.", ".bcebos.com").or_else(|| label(&self.name, "", ".bcebos.com"))
             }
@@ -146,17 +154,6 @@ fn ks3_region(name: &str) -> Option<String> {
     if matches!(part, "kss" | "ks3") {
         return Some("HANGZHOU".to_owned());
     }
-    let region = match part.strip_prefix("ks3-")? {
-        "cn-beijing" => "BEIJING",
-        "cn-shanghai" => "SHANGHAI",
-        "cn-guangzhou" => "GUANGZHOU",
-        "cn-qingdao" => "QINGDAO",
-        "cn-hk-1" => "HONGKONG",
-        "jr-beijing" => "JR_BEIJING",
-        "jr-shanghai" => "JR_SHANGHAI",
-        "rus" => "RUSSIA",
-        "sgp" => "SINGAPORE",
-        _ => return None,
-    };
-    Some(region.to_owned())
+    let part = part.strip_prefix("ks3-")?;
+    KS3_REGIONS.iter().find(|(known, _)| *known == part).map(|(_, region)| (*region).to_owned())
 }

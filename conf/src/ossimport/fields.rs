@@ -43,7 +43,7 @@ pub const JOB: &[Field] = &[
         "srcDomain",
         "",
         "source.endpoint",
-        "cos: a region, old (gz) or new (ap-guangzhou); azure: the EndpointSuffix; bos and ks3: turned into the S3 address; youpai: v0.api.upyun.com when empty.",
+        "cos: a region, old (gz) or new (ap-guangzhou); azure: the EndpointSuffix; bos and ks3: turned into the S3 address; qiniu: the S3 address, or a download domain with srcRegion; youpai: v0.api.upyun.com when empty.",
     ),
     field(
         "srcRegion",
@@ -51,7 +51,12 @@ pub const JOB: &[Field] = &[
         "source.region",
         "Not in the original; for services whose endpoint does not say the region.",
     ),
-    field("srcBucket", "", "source.bucket", "cos: with appId, as bucket-appId."),
+    field(
+        "srcBucket",
+        "",
+        "source.bucket",
+        "cos: with appId, as bucket-appId; qiniu: the S3 name of the bucket.",
+    ),
     field("srcPrefix", "", "source.prefix", "local: source.path. cos: one slash in front is taken off."),
     field("appId", "0", "", "cos: goes behind source.bucket."),
     field("destType", "oss", "destination.type", "Not in the original, which only knew oss."),

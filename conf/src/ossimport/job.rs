@@ -66,9 +66,6 @@ fn source(old: &mut Old<'_>) {
     if let Some(endpoint) = endpoint(old, &kind, &domain) {
         old.put("source", "endpoint", "srcDomain", endpoint);
     }
-    if kind == "qiniu" {
-        old.put("source", "addressing", "srcDomain", "path");
-    }
 }
 
 fn bucket(old: &mut Old<'_>, kind: &str) {
@@ -76,10 +73,12 @@ fn bucket(old: &mut Old<'_>, kind: &str) {
     let app = old.value("appId").filter(|app| app != "0");
     let full = match app {
         Some(app) if kind == "cos" => {
-            if !app.chars().all(|c| c.is_ascii_digit()) {
+            let number = app.chars().all(|c| c.is_ascii_digit());
+            if !number {
                 old.error("appId", &format!("is {app:?}: write the number of the COS application, or 0"));
             }
-            let end = format!("-{app}");
+            // One problem is said once.
+            let end = if number { format!("-{app}") } else { "-0".to_owned() };
             if bucket.ends_with(&end) { bucket } else { bucket + &end }
         }
         _ => bucket,
@@ -94,7 +93,7 @@ fn prefix(old: &mut Old<'_>, kind: &str) {
     old.put("source", "prefix", "srcPrefix", bare);
 }
 
-/// The address that is spoken to today, from what the file says.
+/// The address, where the file says it in a way of its own; older names are understood where all are (`address`).
 fn endpoint(old: &mut Old<'_>, kind: &str, domain: &str) -> Option<String> {
     let bare =
         domain.split_once("://").map_or(domain, |(_, rest)| rest).trim_end_matches('/').to_ascii_lowercase();
@@ -102,25 +101,12 @@ fn endpoint(old: &mut Old<'_>, kind: &str, domain: &str) -> Option<String> {
         "cos" if domain.is_empty() => {
             old.error(
                 "srcDomain",
-                "is empty, and the bucket's region is not looked up: write it, such as ap-guangzhou",
+                "is empty, and the bucket's region is not looked up: write the one that the console shows, such as ap-guangzhou",
             );
             return Some("cos.ap-guangzhou.myqcloud.com".to_owned());
         }
-        "cos" if !bare.contains('.') => format!("https://cos.{}.myqcloud.com", cos_region(&bare)),
-        "bos" => match bare.strip_suffix(".bcebos.com").filter(|region| !region.contains('.')) {
-            Some(region) => format!("https://s3.{region}.bcebos.com"),
-            None => domain.to_owned(),
-        },
-        "ks3" => match bare.strip_suffix(".ksyun.com").filter(|name| name.starts_with("ks3-")) {
-            Some(name) => format!("https://{name}.ksyuncs.com"),
-            None => domain.to_owned(),
-        },
         "youpai" if domain.is_empty() => "http://v0.api.upyun.com".to_owned(),
         "azure" if !bare.contains("blob.") => azure(old, &bare),
-        "qiniu" if !domain.is_empty() && !bare.ends_with(".qiniucs.com") => {
-            old.warn("srcDomain", "is a download domain: write the bucket's S3 address, such as s3.cn-east-1.qiniucs.com, through which it can be listed");
-            domain.to_owned()
-        }
         _ => domain.to_owned(),
     };
     (!found.is_empty()).then_some(found)
@@ -133,22 +119,6 @@ fn azure(old: &mut Old<'_>, suffix: &str) -> String {
         old.error("srcAccessKey", "has to be the account's name itself: the address is made from it");
     }
     format!("https://{}.blob.{suffix}", account.as_deref().unwrap_or("account"))
-}
-
-/// Old names of COS regions, with and without `cos` in front.
-fn cos_region(name: &str) -> &str {
-    match name.strip_prefix("cos").unwrap_or(name) {
-        "gz" => "ap-guangzhou",
-        "sh" => "ap-shanghai",
-        "tj" => "ap-beijing-1",
-        "bj" => "ap-beijing",
-        "cd" => "ap-chengdu",
-        "sgp" => "ap-singapore",
-        "hk" => "ap-hongkong",
-        "ca" => "na-toronto",
-        "ger" => "eu-frankfurt",
-        _ => name,
-    }
 }
 
 fn destination(old: &mut Old<'_>) {

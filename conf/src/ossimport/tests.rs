@@ -165,8 +165,12 @@ fn each_bad_value_of_a_job_is_refused_by_the_name_of_its_field() {
         ("getObjectMetaMode=get", "`getObjectMetaMode`"),
         ("isDownloadFromCdn=true", "`isDownloadFromCdn` is true"),
         ("isUseExpressTunnel=true", "`isUseExpressTunnel` is true"),
-        ("srcType=cos\nsrcDomain=", "`srcDomain` is empty"),
+        ("srcType=cos\nsrcDomain=\nappId=125", "`srcDomain` is empty"),
         ("srcType=cos\nsrcDomain=gz\nappId=app", "`appId` is \"app\""),
+        ("srcType=cos\nsrcDomain=gz", "`srcBucket` is \"photos\", and buckets of COS end in the number"),
+        ("srcType=qiniu\nsrcDomain=http://photos.u.qiniudn.com", "https://s3.REGION.qiniucs.com"),
+        ("srcType=qiniu\nsrcDomain=http://img.example.com", "region"),
+        ("srcType=bos\nsrcDomain=http://bcebos.com", "https://s3.REGION.bcebos.com"),
         ("srcType=local\nsrcPrefix=/data//in/", "two slashes"),
         ("srcType=local\nsrcPrefix=D:\\work\\data\\", "Windows path"),
         ("srcType=local\nsrcPrefix=", "`srcPrefix` is missing"),
@@ -195,7 +199,7 @@ fn what_is_odd_in_a_job_is_said() {
         ("multipartUploadPartSize=1m", "5m is used"),
         ("srcPrefix=docs", "also matches"),
         ("importSince=1\nimportSince=2", "given in line 7 already"),
-        ("srcType=qiniu\nsrcDomain=http://photos.u.qiniudn.com", "download domain"),
+        ("srcType=ks3\nsrcDomain=http://kss.ksyun.com", "means Hangzhou"),
     ] {
         let (job, warnings) = job(lines).unwrap_or_else(|problems| panic!("{problems:#?}\n{lines}"));
         assert_eq!(warnings.len(), 1, "{warnings:#?}\n{lines}");
@@ -242,18 +246,18 @@ fn each_kind_of_source_has_its_address_and_bucket() {
             "",
         ),
         (
-            "srcType=cos\nsrcDomain=cossh\nsrcPrefix=docs/",
+            "srcType=cos\nsrcDomain=cossh\nsrcPrefix=docs/\nappId=125",
             EndpointType::Cos,
             "https://cos.ap-shanghai.myqcloud.com",
-            "photos",
+            "photos-125",
             "ap-shanghai",
             "docs/",
         ),
         (
-            "srcType=cos\nsrcDomain=ap-chengdu",
+            "srcType=cos\nsrcDomain=ap-chengdu\nappId=1250000000",
             EndpointType::Cos,
             "https://cos.ap-chengdu.myqcloud.com",
-            "photos",
+            "photos-1250000000",
             "ap-chengdu",
             "",
         ),
@@ -274,19 +278,19 @@ fn each_kind_of_source_has_its_address_and_bucket() {
             "",
         ),
         (
-            "srcType=ks3\nsrcDomain=http://kss.ksyun.com",
-            EndpointType::Ks3,
-            "http://kss.ksyun.com",
-            "photos",
-            "HANGZHOU",
-            "",
-        ),
-        (
             "srcType=qiniu\nsrcDomain=s3.cn-east-1.qiniucs.com",
             EndpointType::Qiniu,
             "https://s3.cn-east-1.qiniucs.com",
             "photos",
             "cn-east-1",
+            "",
+        ),
+        (
+            "srcType=qiniu\nsrcDomain=http://photos.u.qiniudn.com\nsrcRegion=cn-north-1",
+            EndpointType::Qiniu,
+            "https://s3.cn-north-1.qiniucs.com",
+            "photos",
+            "cn-north-1",
             "",
         ),
         (
@@ -323,7 +327,7 @@ fn each_kind_of_source_has_its_address_and_bucket() {
             (bucket, region, prefix),
             "{lines}"
         );
-        assert_eq!(source.addressing == Addressing::Path, kind == EndpointType::Qiniu);
+        assert_eq!(source.addressing, Addressing::Auto);
     }
 }
 

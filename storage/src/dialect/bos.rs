@@ -22,20 +22,14 @@ pub(crate) static BOS: Dialect = Dialect {
     codes: &[
         // "Your request is denied because there is an overdue bill of your account."
         ("AccountOverdue", ErrorKind::AccessDenied),
-        ("InvalidSessionToken", ErrorKind::BadCredentials),
-        ("SessionTokenExpired", ErrorKind::CredentialsExpired),
-        // "The operation is not allowed: the object is archived."
-        ("ObjectArchived", ErrorKind::Archived),
-        ("InvalidObjectStatus", ErrorKind::Archived),
-        ("RequestRateLimitExceeded", ErrorKind::Throttled),
-        ("QpsLimitExceeded", ErrorKind::Throttled),
-        ("BandwidthLimitExceeded", ErrorKind::Throttled),
-        ("MaxConcurrencyExceeded", ErrorKind::Throttled),
+        // "The HTTP authorization header is invalid."
         ("InvalidHTTPAuthHeader", ErrorKind::BadCredentials),
-        ("ObjectUnappendable", ErrorKind::Conflict),
-        ("ObjectUnmodifiable", ErrorKind::Conflict),
+        // "There was an error in the body of your HTTP request."
+        ("InvalidHTTPRequest", ErrorKind::Refused),
+        // "The XML you provided was well-formed and valid, but not appropriate for this operation."
         ("InappropriateXML", ErrorKind::Refused),
-        ("MalformedXML", ErrorKind::Refused),
+        ("ObjectUnappendable", ErrorKind::Conflict),
+        ("OffsetIncorrect", ErrorKind::Conflict),
     ],
     ..BASE
 };

@@ -30,25 +30,17 @@ pub(crate) static COS: Dialect = Dialect {
     // It ends in -N as well, and is not to be recomputed.
     etag_is_md5_of_parts: false,
     codes: &[
-        // "The key is expired", "Request has expired": the signature's own time, which is the clock's.
-        ("RequestIsExpired", ErrorKind::ClockSkew),
-        ("ExpiredTokenException", ErrorKind::CredentialsExpired),
-        // "The token you provided is invalid."
-        ("InvalidSecurityToken", ErrorKind::BadCredentials),
-        // The account has payments overdue (451 as well).
-        ("ArrearsException", ErrorKind::AccessDenied),
-        ("UnavailableForLegalReasons", ErrorKind::AccessDenied),
-        // "The region name is invalid": of the host.
-        ("InvalidRegionName", ErrorKind::WrongEndpoint),
-        ("QpsLimitExceeded", ErrorKind::Throttled),
-        ("RequestRateLimitExceeded", ErrorKind::Throttled),
-        ("BandwidthLimitExceeded", ErrorKind::Throttled),
-        ("SHA1Mismatch", ErrorKind::Corrupted),
+        // "The size of the body does not match Content-Length"; the next one is spelt so.
+        ("EntitySizeNotMatch", ErrorKind::Corrupted),
+        ("ImcompleteBody", ErrorKind::Corrupted),
         ("InvalidSHA1Digest", ErrorKind::Corrupted),
+        ("RequestTimeOut", ErrorKind::Timeout),
+        // The host names another region than there is.
+        ("InvalidRegionName", ErrorKind::WrongEndpoint),
+        // HTTP 451: the account has payments overdue.
+        ("UnavailableForLegalReasons", ErrorKind::AccessDenied),
         ("ObjectNotAppendable", ErrorKind::Conflict),
         ("PathConflict", ErrorKind::Conflict),
-        ("NoSuchUploadPart", ErrorKind::UploadNotFound),
-        ("MissingParts", ErrorKind::Refused),
     ],
 };
 

@@ -20,18 +20,11 @@ pub(crate) static KS3: Dialect = Dialect {
     codes: &[
         // The documents call a missing object so.
         ("NotFound", ErrorKind::NotFound),
+        // "The number of a part is 1 to 10,000."
         ("InvalidPartNum", ErrorKind::Refused),
-        // The account is not registered, or has payments overdue.
-        ("UserUnRegister", ErrorKind::AccessDenied),
-        ("UserDisabled", ErrorKind::AccessDenied),
-        ("InvalidUserStatus", ErrorKind::AccessDenied),
-        ("URLExpired", ErrorKind::ClockSkew),
-        ("SecurityTokenExpired", ErrorKind::CredentialsExpired),
-        ("InvalidSecurityToken", ErrorKind::BadCredentials),
-        ("RequestRateLimitExceeded", ErrorKind::Throttled),
+        // What the vendor's SDK tries again.
         ("Throttling", ErrorKind::Throttled),
         ("ThrottlingException", ErrorKind::Throttled),
-        ("BandwidthLimitExceeded", ErrorKind::Throttled),
     ],
     ..BASE
 };

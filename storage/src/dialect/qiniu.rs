@@ -3,7 +3,6 @@
 
 use super::s3::BASE;
 use super::{Dialect, Encoding, Listing};
-use crate::error::ErrorKind;
 
 /// Qiniu Kodo.
 pub(crate) static QINIU: Dialect = Dialect {
@@ -20,16 +19,6 @@ pub(crate) static QINIU: Dialect = Dialect {
     name_rule: |key| super::some_text_up_to(key, 750),
     name_rule_below: |key| super::text_up_to(key, 750),
     etag_is_md5_of_parts: false,
-    codes: &[
-        // The native interface's numbers, which reach S3 clients as codes in some answers.
-        ("573", ErrorKind::Throttled),
-        ("599", ErrorKind::ServiceFailure),
-        ("612", ErrorKind::NotFound),
-        ("631", ErrorKind::BucketNotFound),
-        // "The bucket is frozen", "the account is frozen": payments are overdue.
-        ("AccountFrozen", ErrorKind::AccessDenied),
-        ("BucketFrozen", ErrorKind::AccessDenied),
-        ("Throttling", ErrorKind::Throttled),
-    ],
+    codes: &[],
     ..BASE
 };

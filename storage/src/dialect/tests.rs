@@ -14,6 +14,21 @@ fn every_provider_of_the_configuration_has_its_descriptor() {
 }
 
 #[test]
+fn the_configuration_refuses_what_no_header_can_forbid() {
+    use conf::Endpoint;
+    use conf::job::EndpointType;
+    for dialect in ALL.into_iter().chain(TABLE) {
+        let types = EndpointType::NAMES.iter().find(|(_, name)| *name == dialect.name);
+        let endpoint = Endpoint {
+            kind: types.map_or(EndpointType::S3, |(kind, _)| *kind),
+            provider: if types.is_some() { String::new() } else { dialect.name.to_owned() },
+            ..Endpoint::default()
+        };
+        assert_eq!(endpoint.can_forbid_overwrite(), dialect.no_overwrite.is_some(), "{}", dialect.name);
+    }
+}
+
+#[test]
 fn the_limits_hold_the_part_sizes_that_are_ever_planned() {
     for dialect in ALL.into_iter().chain(TABLE) {
         let name = dialect.name;

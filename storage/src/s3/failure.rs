@@ -7,9 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 
+use conf::Endpoint;
+
 use super::Client;
 use super::request::Call;
 use super::xml;
+use crate::dialect::Scheme;
 use crate::error::{Error, ErrorKind, Op};
 
 /// What a service refused, with everything that it said.
@@ -27,7 +30,11 @@ pub(super) fn of_answer(client: &Client, call: &Call<'_>, head: &Parts, body: &[
     };
     if kind == ErrorKind::BucketNotFound {
         let (bucket, endpoint) = (&client.endpoint.bucket, &client.endpoint.endpoint);
-        message = format!("there is no bucket {bucket:?} at {endpoint}: {message}");
+        let own = match client.dialect.scheme {
+            Scheme::Cos => " (a bucket of COS is known in its own region only, and its name ends in -APPID)",
+            _ => "",
+        };
+        message = format!("there is no bucket {bucket:?} at {endpoint}{own}: {message}");
     }
     if kind == ErrorKind::ClockSkew {
         let service = if said.server_time.is_empty() { text("date") } else { said.server_time.clone() };
@@ -37,19 +44,52 @@ pub(super) fn of_answer(client: &Client, call: &Call<'_>, head: &Parts, body: &[
         ));
     }
     if kind == ErrorKind::WrongEndpoint {
-        let region = [said.region.clone(), text("x-amz-bucket-region"), text("x-oss-bucket-region")];
-        let hints = [
-            ("region", region.into_iter().find(|region| !region.is_empty()).unwrap_or_default()),
-            ("endpoint", said.endpoint.clone()),
-        ];
-        for (name, value) in hints.iter().filter(|(_, value)| !value.is_empty()) {
-            message.push_str(&format!("; the bucket's {name} is {value}"));
-        }
+        message.push_str(&elsewhere(&client.endpoint, &head.headers, &said));
     }
     let id = Some(request_id(&head.headers)).filter(|id| !id.is_empty()).unwrap_or(said.request_id);
     call.error(kind, message)
         .service(head.status.as_u16(), call.hidden.out_of(said.code), call.hidden.out_of(id))
         .retry_after(retry_after(&head.headers))
+}
+
+/// Where the bucket is, and what to write into the job, as far as the service says it.
+fn elsewhere(endpoint: &Endpoint, headers: &HeaderMap, said: &xml::Refusal) -> String {
+    let text = |name: &str| header(headers, name);
+    let regions = [
+        said.region.clone(),
+        text("x-amz-bucket-region"),
+        text("x-oss-bucket-region"),
+        text("x-cos-bucket-region"),
+    ];
+    let region = regions.into_iter().find(|region| !region.is_empty()).unwrap_or_default();
+    // With the bucket in front, as a redirect names it.
+    let bucket = format!("{}.", endpoint.bucket);
+    let host = |url: &str| {
+        let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let host = host.split(['/', '?']).next().unwrap_or_default();
+        host.strip_prefix(&bucket).unwrap_or(host).to_owned()
+    };
+    let named = [host(&said.endpoint), host(&text("location"))].into_iter().find(|host| !host.is_empty());
+    let vendors = conf::address::of_region(endpoint.kind, &endpoint.provider, &region)
+        // A custom name, or a server of one's own, is not to be swapped for the vendor's.
+        .filter(|address| domain(&host(address)) == domain(&host(&endpoint.endpoint)));
+    let address = vendors.or_else(|| {
+        let named = named.filter(|named| *named != host(&endpoint.endpoint))?;
+        Some(format!("https://{named}"))
+    });
+    match (region.as_str(), address) {
+        ("", None) => String::new(),
+        ("", Some(address)) => format!("; the bucket is elsewhere: write endpoint = {address:?}"),
+        (region, None) => format!("; the bucket's region is {region}: write region = {region:?}"),
+        (region, Some(address)) => {
+            format!("; the bucket's region is {region}: write region = {region:?} and endpoint = {address:?}")
+        }
+    }
+}
+
+/// The last two labels of a host, without its port.
+fn domain(host: &str) -> Vec<&str> {
+    host.split(':').next().unwrap_or_default().rsplit('.').take(2).collect()
 }
 
 /// A refusal inside a 200 (Complete and Copy may do that after they kept the connection alive).
@@ -91,6 +131,8 @@ fn mend(kind: ErrorKind, status: u16, said: &xml::Refusal, call: &Call<'_>) -> E
         {
             ErrorKind::WrongEndpoint
         }
+        // COS says so of a signature whose time is over: an hour, by the service's clock.
+        ErrorKind::AccessDenied if said.message.contains("Request has expired") => ErrorKind::ClockSkew,
         // The range was within the listed size: the object is shorter by now.
         ErrorKind::Refused if call.op == Op::Get && (status == 416 || said.code == "InvalidRange") => {
             ErrorKind::PreconditionFailed
@@ -122,6 +164,10 @@ fn of_status(status: StatusCode, op: Op) -> ErrorKind {
         404 if matches!(op, Op::Part | Op::ListParts | Op::Complete | Op::Abort) => ErrorKind::UploadNotFound,
         404 => ErrorKind::NotFound,
         408 => ErrorKind::Timeout,
+        // Qiniu's own numbers: "out of quota", no such file, no such bucket.
+        573 => ErrorKind::Throttled,
+        612 => ErrorKind::NotFound,
+        631 => ErrorKind::BucketNotFound,
         409 => ErrorKind::Conflict,
         429 | 503 => ErrorKind::Throttled,
         501 => ErrorKind::Unsupported,

@@ -2,13 +2,18 @@
 
 use http::{Method, Request};
 
+mod recorded;
+
 use super::request::{Call, encode};
 use super::*;
 use crate::dialect::{OSS, S3};
 use crate::meter::RequestKind;
 
 fn client(dialect: &'static Dialect, endpoint: &str, bucket: &str) -> S3Store {
+    let kinds = conf::job::EndpointType::NAMES;
+    let kind = kinds.iter().find(|(_, name)| *name == dialect.name).map(|(kind, _)| *kind);
     let endpoint = Endpoint {
+        kind: kind.unwrap_or(conf::job::EndpointType::S3),
         endpoint: endpoint.into(),
         bucket: bucket.into(),
         region: "r1".into(),
@@ -42,11 +47,25 @@ fn addresses_and_localhost_are_path_style_names_are_virtual() {
 }
 
 fn refused(dialect: &'static Dialect, op: Op, status: u16, body: &str) -> Error {
-    let store = client(dialect, "http://127.0.0.1:1", "b");
+    refused_with(dialect, "http://127.0.0.1:1", op, status, &[("retry-after", "7")], body)
+}
+
+fn refused_with(
+    dialect: &'static Dialect,
+    endpoint: &str,
+    op: Op,
+    status: u16,
+    headers: &[(&'static str, &'static str)],
+    body: &str,
+) -> Error {
+    let store = client(dialect, endpoint, "b");
     let key = ObjectKey::from("k");
     let call = Call::new(op, RequestKind::Get, Method::GET, Some(&key));
-    let head =
-        http::Response::builder().status(status).header("retry-after", "7").body(()).unwrap().into_parts().0;
+    let mut answer = http::Response::builder().status(status);
+    for (name, value) in headers {
+        answer = answer.header(*name, *value);
+    }
+    let head = answer.body(()).unwrap().into_parts().0;
     failure::of_answer(store.client(), &call, &head, body.as_bytes())
 }
 

@@ -193,6 +193,25 @@ pub(super) struct Refusal {
     pub(super) server_time: String,
 }
 
+/// The same in JSON.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct JsonRefusal {
+    #[serde(alias = "Code")]
+    code: String,
+    #[serde(alias = "Message", alias = "error")]
+    message: String,
+    #[serde(alias = "RequestId")]
+    request_id: String,
+}
+
+impl From<JsonRefusal> for Refusal {
+    fn from(said: JsonRefusal) -> Self {
+        let request_id = said.request_id.trim().to_owned();
+        Refusal { code: said.code, message: said.message, request_id, ..Refusal::default() }
+    }
+}
+
 /// Reads a document. Says what does not fit.
 pub(super) fn parse<T: Document>(body: &[u8]) -> Result<T, String> {
     let text = std::str::from_utf8(body).map_err(|_| "the answer is not UTF-8".to_owned())?;
@@ -229,6 +248,10 @@ fn root(text: &str) -> Option<&str> {
 /// The error document that a body may be.
 pub(super) fn refusal(body: &[u8]) -> Refusal {
     let text = String::from_utf8_lossy(body);
+    if text.trim_start().starts_with('{') {
+        // The vendors' own interfaces (BOS, Qiniu, TOS) answer so, also to requests in the other's form.
+        return serde_json::from_str::<JsonRefusal>(&text).map(Refusal::from).unwrap_or_default();
+    }
     if root(&text) != Some("Error") {
         return Refusal::default();
     }

@@ -1,0 +1,226 @@
+//! Addresses of the services: what a region's is, and what older and shorter forms have become.
+
+use crate::job::EndpointType;
+
+/// Parts of KS3's names and the regions that sign ("Regions and endpoints").
+pub(crate) const KS3_REGIONS: [(&str, &str); 9] = [
+    ("cn-beijing", "BEIJING"),
+    ("cn-shanghai", "SHANGHAI"),
+    ("cn-guangzhou", "GUANGZHOU"),
+    ("cn-qingdao", "QINGDAO"),
+    ("cn-hk-1", "HONGKONG"),
+    ("jr-beijing", "JR_BEIJING"),
+    ("jr-shanghai", "JR_SHANGHAI"),
+    ("rus", "RUSSIA"),
+    ("sgp", "SINGAPORE"),
+];
+
+/// Regions of Qiniu's S3 addresses.
+const QINIU_REGIONS: &str = "cn-east-1, cn-east-2, cn-north-1, cn-south-1, us-north-1, ap-southeast-1, ap-southeast-2, ap-southeast-3 or ap-northeast-1";
+
+/// Where the service is when only its region was said; `None`: nobody knows.
+pub fn of_region(kind: EndpointType, provider: &str, region: &str) -> Option<String> {
+    if (kind, provider) == (EndpointType::S3, "gcs") {
+        return Some("https://storage.googleapis.com".to_owned());
+    }
+    if region.is_empty() {
+        return None;
+    }
+    Some(match (kind, provider) {
+        (EndpointType::S3, "" | "aws") if region.starts_with("cn-") => {
+            format!("https://s3.{region}.amazonaws.com.cn")
+        }
+        (EndpointType::S3, "" | "aws") => format!("https://s3.{region}.amazonaws.com"),
+        (EndpointType::S3, "obs") => format!("https://obs.{region}.myhuaweicloud.com"),
+        (EndpointType::S3, "tos") => format!("https://tos-s3-{region}.volces.com"),
+        (EndpointType::Oss, _) => format!("https://oss-{region}.aliyuncs.com"),
+        (EndpointType::Cos, _) => format!("https://cos.{}.myqcloud.com", cos_region(region)),
+        (EndpointType::Bos, _) => format!("https://s3.{region}.bcebos.com"),
+        (EndpointType::Ks3, _) => format!("https://ks3-{}.ksyuncs.com", ks3_part(region)?),
+        (EndpointType::Qiniu, _) => format!("https://s3.{region}.qiniucs.com"),
+        _ => return None,
+    })
+}
+
+/// An address that was understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Understood {
+    pub(crate) address: String,
+    /// What the user ought to know of it.
+    pub(crate) remark: Option<&'static str>,
+}
+
+/// What is spoken to today where people write this. The error says what to write instead.
+pub(crate) fn understand(kind: EndpointType, region: &str, text: &str) -> Result<Understood, String> {
+    let text = text.trim();
+    let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let bare = bare.strip_suffix('/').unwrap_or(bare).to_ascii_lowercase();
+    let word = bare.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') && bare != "localhost";
+    let good = |address: String| Ok(Understood { address, remark: None });
+    let from_region = |word: &str| {
+        of_region(kind, "", word).ok_or_else(|| format!("is {word:?}, which is no region of {}", kind.name()))
+    };
+    match kind {
+        EndpointType::Cos | EndpointType::Bos | EndpointType::Ks3 | EndpointType::Qiniu if word => {
+            good(from_region(&bare)?)
+        }
+        EndpointType::Cos => match cos_old(&bare) {
+            Some(region) => good(from_region(region)?),
+            None if matches!(&*bare, "cos.myqcloud.com" | "service.cos.myqcloud.com") => Err(
+                "has no region in it: write https://cos.REGION.myqcloud.com with the bucket's, such as ap-guangzhou"
+                    .into(),
+            ),
+            None => good(text.to_owned()),
+        },
+        // Only the S3 interface is spoken, which has a name of its own.
+        EndpointType::Bos => match bare.strip_suffix(".bcebos.com") {
+            Some(region) if !region.contains('.') => good(from_region(region)?),
+            _ if bare == "bcebos.com" => {
+                Err("has no region in it: write https://s3.REGION.bcebos.com with the bucket's, such as bj".into())
+            }
+            _ => good(text.to_owned()),
+        },
+        EndpointType::Ks3 => Ok(ks3(&bare, text)),
+        EndpointType::Qiniu if is_download_domain(&bare) => match region {
+            "" => Err(format!(
+                "is a download domain, through which a bucket cannot be listed: write the S3 address of the bucket's region, https://s3.REGION.qiniucs.com with {QINIU_REGIONS}, and as bucket the S3 name that the console shows"
+            )),
+            region => good(from_region(region)?),
+        },
+        EndpointType::S3 if bare.starts_with("tos-") && !bare.starts_with("tos-s3-") && bare.ends_with(".volces.com") => {
+            Err(format!("is an address that does not speak S3: write https://{}", bare.replacen("tos-", "tos-s3-", 1)))
+        }
+        _ => good(text.to_owned()),
+    }
+}
+
+/// Which service speaks S3 there, by its name; empty: any.
+pub(crate) fn provider_of(host: &str) -> &'static str {
+    let known = [
+        ("gcs", "storage.googleapis.com"),
+        ("r2", ".r2.cloudflarestorage.com"),
+        ("obs", ".myhuaweicloud.com"),
+        ("tos", ".volces.com"),
+        ("netease", ".126.net"),
+        ("chinamobile", ".cmecloud.cn"),
+        ("us3", ".ufileos.com"),
+    ];
+    known.iter().find(|(_, end)| host.ends_with(end)).map_or("", |(name, _)| name)
+}
+
+/// The region that signs where neither the user nor the address says one.
+pub(crate) fn usual_region(provider: &str) -> &'static str {
+    match provider {
+        "gcs" | "r2" => "auto",
+        "garage" => "garage",
+        _ => "us-east-1",
+    }
+}
+
+/// Old names of COS regions, with and without `cos` in front (the vendor's SDK for Python, `format_region`).
+const COS_REGIONS: [(&str, &str); 9] = [
+    ("gz", "ap-guangzhou"),
+    ("sh", "ap-shanghai"),
+    ("tj", "ap-beijing-1"),
+    ("bj", "ap-beijing"),
+    ("cd", "ap-chengdu"),
+    ("sgp", "ap-singapore"),
+    ("hk", "ap-hongkong"),
+    ("ca", "na-toronto"),
+    ("ger", "eu-frankfurt"),
+];
+
+/// Today's name of a COS region.
+pub(crate) fn cos_region(name: &str) -> &str {
+    let short = name.strip_prefix("cos").unwrap_or(name);
+    COS_REGIONS.iter().find(|(old, _)| *old == short).map_or(name, |(_, region)| region)
+}
+
+/// The region that signs, of a name or an address's part.
+pub(crate) fn ks3_region(name: &str) -> &str {
+    KS3_REGIONS.iter().find(|(part, _)| *part == name).map_or(name, |(_, region)| region)
+}
+
+/// The part of the address, of a region or itself.
+fn ks3_part(region: &str) -> Option<&'static str> {
+    let same = |(part, name): &&(&str, &str)| *part == region || name.eq_ignore_ascii_case(region);
+    KS3_REGIONS.iter().find(same).map(|(part, _)| *part)
+}
+
+/// `cosgz.myqcloud.com`, `cos.gz.myqcloud.com`: names of before regions had their long ones.
+fn cos_old(bare: &str) -> Option<&'static str> {
+    let name = bare.strip_suffix(".myqcloud.com")?.strip_prefix("cos")?;
+    let name = name.strip_prefix('.').unwrap_or(name);
+    COS_REGIONS.iter().find(|(old, _)| *old == name).map(|(_, region)| *region)
+}
+
+fn ks3(bare: &str, text: &str) -> Understood {
+    if let Some(name) = bare.strip_suffix(".ksyun.com").filter(|name| name.starts_with("ks3-")) {
+        return Understood { address: format!("https://{name}.ksyuncs.com"), remark: None };
+    }
+    let old = matches!(bare, "kss.ksyun.com" | "ks3.ksyun.com");
+    let remark = "is an old address, which means Hangzhou: where the bucket is elsewhere, write https://ks3-REGION.ksyuncs.com with its region, such as cn-beijing";
+    Understood {
+        address: if old { format!("https://{bare}") } else { text.to_owned() },
+        remark: old.then_some(remark),
+    }
+}
+
+/// Names under which Qiniu gave buckets out to the public.
+fn is_download_domain(bare: &str) -> bool {
+    ["qiniudn.com", "clouddn.com", "qiniucdn.com", "qnssl.com", "qbox.me", "qiniudns.com", "qiniup.com"]
+        .iter()
+        .any(|end| bare == *end || bare.strip_suffix(end).is_some_and(|name| name.ends_with('.')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is(kind: EndpointType, text: &str, address: &str) {
+        let understood = understand(kind, "", text).unwrap_or_else(|why| panic!("{text}: {why}"));
+        assert_eq!(understood.address, address, "{text}");
+    }
+
+    #[test]
+    fn what_the_predecessors_users_wrote_is_understood() {
+        for (text, region) in [
+            ("gz", "ap-guangzhou"),
+            ("tj", "ap-beijing-1"),
+            ("sh", "ap-shanghai"),
+            ("cosgz", "ap-guangzhou"),
+            ("ap-guangzhou", "ap-guangzhou"),
+            ("http://cosgz.myqcloud.com", "ap-guangzhou"),
+            ("cos.tj.myqcloud.com/", "ap-beijing-1"),
+        ] {
+            is(EndpointType::Cos, text, &format!("https://cos.{region}.myqcloud.com"));
+        }
+        is(EndpointType::Cos, "http://127.0.0.1:1", "http://127.0.0.1:1");
+        is(EndpointType::Cos, "https://cos.ap-beijing.myqcloud.com", "https://cos.ap-beijing.myqcloud.com");
+        is(EndpointType::Bos, "http://bj.bcebos.com", "https://s3.bj.bcebos.com");
+        is(EndpointType::Bos, "gz", "https://s3.gz.bcebos.com");
+        is(EndpointType::Bos, "https://s3.su.bcebos.com", "https://s3.su.bcebos.com");
+        is(EndpointType::Ks3, "http://kss.ksyun.com", "https://kss.ksyun.com");
+        is(EndpointType::Ks3, "http://ks3-cn-beijing.ksyun.com", "https://ks3-cn-beijing.ksyuncs.com");
+        is(EndpointType::Ks3, "BEIJING", "https://ks3-cn-beijing.ksyuncs.com");
+        is(EndpointType::Qiniu, "cn-east-1", "https://s3.cn-east-1.qiniucs.com");
+        is(EndpointType::S3, "localhost", "localhost");
+    }
+
+    #[test]
+    fn what_cannot_be_meant_says_what_to_write() {
+        for (kind, text, words) in [
+            (EndpointType::Cos, "service.cos.myqcloud.com", "https://cos.REGION.myqcloud.com"),
+            (EndpointType::Bos, "bcebos.com", "https://s3.REGION.bcebos.com"),
+            (EndpointType::Ks3, "mars", "no region of ks3"),
+            (EndpointType::Qiniu, "http://mybucket.u.qiniudn.com", "https://s3.REGION.qiniucs.com"),
+            (EndpointType::Qiniu, "abc.bkt.clouddn.com", "the S3 name that the console shows"),
+            (EndpointType::S3, "https://tos-cn-beijing.volces.com", "https://tos-s3-cn-beijing.volces.com"),
+        ] {
+            let why = understand(kind, "", text).expect_err(text);
+            assert!(why.contains(words), "{why}");
+        }
+        let with_region = understand(EndpointType::Qiniu, "cn-north-1", "http://mybucket.u.qiniudn.com");
+        assert_eq!(with_region.unwrap().address, "https://s3.cn-north-1.qiniucs.com");
+    }
+}

@@ -1,7 +1,7 @@
 //! The one suite that every adapter has to pass: which adapters, what each of them can do, which cases.
 //!
 //! Memory and local always run. The others need a server: s3s-fs (`BRIGADE_S3S_FS`, or
-//! `$BRIGADE_TEST_TOOLS/bin/s3s-fs`), and this repository's own strict server of the S3 and OSS dialects
+//! `$BRIGADE_TEST_TOOLS/bin/s3s-fs`), and this repository's own strict server of the S3 dialects
 //! (`BRIGADE_FAMILY`, or `family` beside the test programs, as `cargo build --workspace --all-targets` leaves
 //! it). Without it the cases of an adapter are counted and printed as skipped.
 
@@ -116,4 +116,24 @@ async fn s3_conforms_on_a_strict_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn oss_conforms_on_a_strict_server() {
     run_if_there("oss on the strict server", Place::strict_oss(CASES.len())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cos_conforms_on_a_strict_server() {
+    run_if_there("cos on the strict server", Place::strict_cos(CASES.len())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bos_conforms_on_a_strict_server() {
+    run_if_there("bos on the strict server", Place::strict_bos(CASES.len())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ks3_conforms_on_a_strict_server() {
+    run_if_there("ks3 on the strict server", Place::strict_ks3(CASES.len())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn qiniu_conforms_on_a_strict_server() {
+    run_if_there("qiniu on the strict server", Place::strict_qiniu(CASES.len())).await;
 }

@@ -106,10 +106,7 @@ fn bucket(
 }
 
 fn side(server: &Server) -> Side {
-    match server.dialect() {
-        Dialect::Oss => Side::oss(&server.endpoint(), BUCKET, ""),
-        Dialect::S3 => Side::s3(&server.endpoint(), BUCKET, ""),
-    }
+    Side::of(server, BUCKET, "")
 }
 
 fn put(server: &Server, letter: u8, size: usize) {

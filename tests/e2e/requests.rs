@@ -19,10 +19,7 @@ fn one_get_and_one_put(source: Dialect, destination: Dialect) {
     let servers = [source, destination].map(|dialect| {
         let server = Server::start(dialect, ACCESS_KEY, SECRET_KEY);
         server.make_bucket("bucket");
-        let side = match dialect {
-            Dialect::Oss => Side::oss(&server.endpoint(), "bucket", ""),
-            Dialect::S3 => Side::s3(&server.endpoint(), "bucket", ""),
-        };
+        let side = Side::of(&server, "bucket", "");
         (server, side)
     });
     let [(from, from_side), (to, to_side)] = &servers;

@@ -7,8 +7,9 @@
                                     exit 1 and say how it differs; KEYS.json: keys that must not be there,
                                     --bare: headers and metadata cannot be kept there
 
-SIDE is a JSON text: {"type":"local","path":"/d/"} or {"type":"s3"|"oss","endpoint":…,"bucket":…,
-"access_key":…,"secret_key":…,"prefix":…}. PLAN: mixed:N[:MAX] | small:N | awkward[:local|:oss] | big:N:BYTES | faults:N | file.json
+SIDE is a JSON text: {"type":"local","path":"/d/"} or {"type":"s3"|"oss"|"cos"|"bos"|"ks3"|"qiniu","endpoint":…,
+"region":…,"bucket":…,"access_key":…,"secret_key":…,"prefix":…}. PLAN: mixed:N[:MAX] | small:N | awkward[:KIND…] |
+vendors:N[:KIND…] | big:N:BYTES | faults:N | file.json; a KIND leaves out what that end cannot hold
 """
 import hashlib
 import json
@@ -26,6 +27,9 @@ AWKWARD = [
 # What a file system cannot hold, and what the services refuse or their SDKs rewrite on the way.
 NOT_LOCAL = {"a//b", "/a", "with-content/", ".", "..", "a/./b", "a/../b", "../x", "dir/", "k" * 1000 + "/" + "l" * 22}
 NOT_OSS = {"/a", ".", "..", "a/./b", "a/../b", "../x"}
+NOT_KS3 = NOT_OSS - {"/a"}
+LONG = "k" * 1000 + "/" + "l" * 22
+LEFT_OUT = {"local": NOT_LOCAL, "oss": NOT_OSS, "cos": NOT_OSS | {LONG}, "bos": NOT_OSS, "ks3": NOT_KS3, "qiniu": NOT_KS3 | {LONG}}
 
 
 def data(key, size):
@@ -50,8 +54,15 @@ def plan(text):
     if kind == "big":
         return [one(f"big/{i}.bin", int(args[1])) for i in range(int(args[0]))]
     if kind == "awkward":
-        left_out = {"local": NOT_LOCAL, "oss": NOT_OSS}.get(args[0], set()) if args else set()
+        left_out = set().union(*(LEFT_OUT.get(arg, set()) for arg in args))
         return [one(k, 0 if k == "dir/" else 100 + i, i) for i, k in enumerate(AWKWARD) if k not in left_out]
+    if kind == "vendors":
+        out = plan(":".join(["awkward", *args[1:]])) + [one("two-parts", 9 << 20, 2), one("three-parts", 12 << 20, 1)]
+        out += plan(f"mixed:{int(args[0]) - len(out)}:{1 << 20}")
+        for o in out if "bos" in args else []:
+            # Its SDK cannot send it.
+            o["headers"].pop("Content-Language", None)
+        return out
     if kind == "mixed":
         n, most = int(args[0]), int(args[1]) if len(args) > 1 else 300 << 20
         r = random.Random(text)
@@ -172,6 +183,10 @@ class Oss:
 
 def open_side(text):
     side = json.loads(text)
+    vendor = {"cos": "Cos", "bos": "Bos", "ks3": "Ks3", "qiniu": "Qiniu"}.get(side["type"])
+    if vendor:
+        import world_vendors
+        return getattr(world_vendors, vendor)(side, data)
     return {"local": Local, "s3": S3, "oss": Oss}[side["type"]](side)
 
 

@@ -1,20 +1,27 @@
-//! A test server of the S3 dialects: OSS and S3. It keeps objects in memory and refuses what the vendors
+//! A test server of the S3 dialects: OSS, S3, COS, BOS, KS3 and Qiniu Kodo, the last three with their native
+//! APIs too as far as their SDKs need them. It keeps objects in memory and refuses what the vendors
 //! refuse: wrong signatures, clocks that are off, bad names, wrong checksums, parts out of order or too
 //! small. It is itself checked with the vendors' SDKs (`tests/sdk/`), so that our client is not the measure
 //! of its own server.
 //!
 //! Faults can be planned ([`Fault`]) and every request is logged ([`Server::requests`]).
 //! Sources: OSS API reference (PutObject, GetObject, ListObjectsV2, multipart, signature V1 and V4), Amazon
-//! S3 API reference (Signature Version 4, ListObjectsV2, multipart, checksums).
+//! S3 API reference (Signature Version 4, ListObjectsV2, multipart, checksums), and for the others `rules`.
 
 mod body;
 mod bucket;
+mod copy;
+mod face;
 mod fault;
+mod kodo;
+mod locate;
 mod multipart;
 mod object;
 mod reply;
+mod rules;
 mod sign;
 mod state;
+mod sums;
 mod xml;
 
 use std::net::SocketAddr;
@@ -30,8 +37,9 @@ use tokio::net::TcpListener;
 pub use fault::{Action, Change, Fault, Lie};
 pub use state::{Logged, Object};
 
+use face::Face;
 use reply::{Failure, Outgoing};
-use state::State;
+use state::{Access, State, Token};
 
 /// Which vendor's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +48,45 @@ pub enum Dialect {
     Oss,
     /// Amazon S3.
     S3,
+    /// Tencent Cloud COS.
+    Cos,
+    /// Baidu AI Cloud BOS: its S3 API and its own.
+    Bos,
+    /// Kingsoft Cloud KS3: its S3 API and its own.
+    Ks3,
+    /// Qiniu Kodo: its S3 API and its own.
+    Qiniu,
+}
+
+impl Dialect {
+    const NAMES: [(Dialect, &str); 6] = [
+        (Dialect::Oss, "oss"),
+        (Dialect::S3, "s3"),
+        (Dialect::Cos, "cos"),
+        (Dialect::Bos, "bos"),
+        (Dialect::Ks3, "ks3"),
+        (Dialect::Qiniu, "qiniu"),
+    ];
+
+    /// By the name that a job file has for the type.
+    pub fn named(name: &str) -> Option<Dialect> {
+        Dialect::NAMES.iter().find(|(_, known)| *known == name).map(|(dialect, _)| *dialect)
+    }
+
+    /// Its name in a job file.
+    pub fn name(self) -> &'static str {
+        Dialect::NAMES.iter().find(|(known, _)| *known == self).map_or("", |(_, name)| name)
+    }
+
+    /// The region that a client has to name; OSS, COS and S3 take any.
+    pub fn region(self) -> &'static str {
+        match self {
+            Dialect::Oss => "cn-test",
+            Dialect::S3 => "us-east-1",
+            Dialect::Cos => "ap-test",
+            Dialect::Bos | Dialect::Ks3 | Dialect::Qiniu => self.rules().region,
+        }
+    }
 }
 
 /// A running server; ends when it is dropped.
@@ -155,6 +202,27 @@ impl Server {
         self.state.rotate(access_key, secret_key);
     }
 
+    /// The keys are temporary ones from now on, and every request has to bring this token.
+    pub fn require_token(&self, token: &str) {
+        self.state.set_token(Some(Token { text: token.to_owned(), over: false }));
+    }
+
+    /// The time of that token is over; the next [`Server::require_token`] begins another.
+    pub fn expire_token(&self) {
+        let token = self.state.token().map(|token| Token { over: true, ..token });
+        self.state.set_token(token);
+    }
+
+    /// Everybody may read this bucket.
+    pub fn make_public(&self, bucket: &str) {
+        self.state.set_access(bucket, Access::Public);
+    }
+
+    /// This bucket belongs to another account.
+    pub fn make_foreign(&self, bucket: &str) {
+        self.state.set_access(bucket, Access::Foreign);
+    }
+
     /// The service's clock is ahead by so many seconds (or behind, below zero).
     pub fn set_clock_off(&self, seconds: i64) {
         self.state.set_clock_off(seconds);
@@ -193,39 +261,46 @@ async fn serve(request: Request<Incoming>, state: Arc<State>) -> Result<Response
     let head = request.method() == Method::HEAD;
     let dialect = state.dialect;
     let (mut parts, incoming) = request.into_parts();
-    let answer = match locate(&parts) {
-        Ok(target) => {
+    let answer = match locate::locate(dialect, &parts) {
+        Ok(mut target) => {
+            let face = Face::of(dialect, &target, &parts.headers);
             let action = state.log(&target, &parts.headers);
             let answered = match fault::before(action.as_ref()).await? {
                 Some(failure) => {
                     body::discard(incoming).await;
                     Err(failure)
                 }
-                None => answer(&state, &target, &mut parts, incoming, action.as_ref()).await,
+                None => answer((&state, face), &mut target, &mut parts, incoming, action.as_ref()).await,
             };
-            let mut response = reply::finish(dialect, answered, &id, head, &target);
+            let mut response = reply::finish((dialect, face), answered, &id, head, &target);
             reply::set(&mut response, "date", &state.now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
             return fault::after(action, response, &state, &target).await;
         }
         Err(failure) => Err(failure),
     };
     let nowhere = Target { method: parts.method, bucket: String::new(), key: Vec::new(), query: Vec::new() };
-    Ok(reply::finish(dialect, answer, &id, head, &nowhere))
+    Ok(reply::finish((dialect, Face::Own), answer, &id, head, &nowhere))
 }
 
 async fn answer(
-    state: &State,
-    target: &Target,
+    (state, face): (&State, Face),
+    target: &mut Target,
     parts: &mut http::request::Parts,
     incoming: Incoming,
     action: Option<&Action>,
 ) -> Result<Response<Outgoing>, Failure> {
-    if let Err(failure) = sign::check(state, target, parts) {
+    // Tokens of Qiniu's native API sign the body, or stand in it.
+    let signed_body = face == Face::Kodo && !target.has("token");
+    if let (false, Err(failure)) = (signed_body, sign::check(state, target, parts)) {
         body::discard(incoming).await;
         return Err(failure);
     }
     fault::twist(action, parts);
     let payload = body::collect(state.dialect, parts, incoming).await?;
+    if signed_body {
+        return kodo::answer(state, target, parts, &payload.data);
+    }
+    face.inward(target, parts);
     if target.bucket.is_empty() {
         return bucket::list_buckets(state);
     }
@@ -234,38 +309,6 @@ async fn answer(
     } else {
         object::answer(state, target, parts, payload)
     }
-}
-
-/// Virtual-hosted when the host begins with a bucket's label, path style for IP addresses.
-fn locate(parts: &http::request::Parts) -> Result<Target, Failure> {
-    let host = parts
-        .uri
-        .authority()
-        .map(ToString::to_string)
-        .or_else(|| parts.headers.get("host").and_then(|host| host.to_str().ok()).map(str::to_owned))
-        .unwrap_or_default();
-    let name = host.split(':').next().unwrap_or_default();
-    let path = sign::decode(parts.uri.path());
-    let path = path.strip_prefix(b"/").unwrap_or(&path);
-    let by_address = name.is_empty() || name.parse::<std::net::IpAddr>().is_ok() || name == "localhost";
-    let (bucket, key) = if by_address {
-        match path.iter().position(|b| *b == b'/') {
-            Some(at) => (path[..at].to_vec(), path[at + 1..].to_vec()),
-            None => (path.to_vec(), Vec::new()),
-        }
-    } else if name.matches('.').count() >= 3 {
-        (name.split('.').next().unwrap_or_default().as_bytes().to_vec(), path.to_vec())
-    } else {
-        return Err(Failure::new(
-            403,
-            "SecondLevelDomainForbidden",
-            "The bucket you are attempting to access must be addressed using OSS third level domain.",
-        ));
-    };
-    let bucket =
-        String::from_utf8(bucket).map_err(|_| Failure::new(400, "InvalidBucketName", "not UTF-8"))?;
-    let query = sign::query(parts.uri.query().unwrap_or_default());
-    Ok(Target { method: parts.method.clone(), bucket, key, query })
 }
 
 impl Target {

@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
+use crate::family::{Dialect, Server};
 use crate::servers::{ACCESS_KEY, SECRET_KEY, tools};
 
 /// One end of a job, for the other client.
@@ -37,9 +38,21 @@ impl Side {
         Side::store("oss", endpoint, bucket, prefix)
     }
 
+    /// A bucket of the test server, seen with the vendor's own SDK.
+    pub fn of(server: &Server, bucket: &str, prefix: &str) -> Side {
+        Side::store(server.dialect().name(), &server.endpoint(), bucket, prefix)
+    }
+
+    /// The same with another value of one of its keys.
+    pub fn with(mut self, key: &str, value: &str) -> Side {
+        self.0[key] = json!(value);
+        self
+    }
+
     fn store(kind: &str, endpoint: &str, bucket: &str, prefix: &str) -> Side {
+        let region = Dialect::named(kind).map_or("us-east-1", Dialect::region);
         Side(json!({
-            "type": kind, "endpoint": endpoint, "bucket": bucket, "prefix": prefix,
+            "type": kind, "region": region, "endpoint": endpoint, "bucket": bucket, "prefix": prefix,
             "access_key": ACCESS_KEY, "secret_key": SECRET_KEY,
         }))
     }
@@ -50,7 +63,7 @@ impl Side {
         if text("type") == "local" {
             return format!("[{name}]\ntype = \"local\"\npath = {:?}\n", text("path"));
         }
-        let region = if text("type") == "oss" { "cn-test" } else { "us-east-1" };
+        let region = text("region");
         format!(
             "[{name}]\ntype = {:?}\nendpoint = {:?}\nregion = {region:?}\nbucket = {:?}\nprefix = {:?}\naccess_key = {ACCESS_KEY:?}\nsecret_key = \"${{BRIGADE_TEST_SECRET}}\"\n",
             text("type"),

@@ -87,6 +87,27 @@ impl Place {
         Self::strict("oss", EndpointType::Oss, can, buckets)
     }
 
+    /// Its bucket names end in the account's number.
+    pub(crate) fn strict_cos(buckets: usize) -> Result<Place, String> {
+        let can = Abilities { key: cos_key, lists_uploads: true, checks_whole: false, ..STRICT };
+        Self::strict("cos", EndpointType::Cos, can, buckets)
+    }
+
+    pub(crate) fn strict_bos(buckets: usize) -> Result<Place, String> {
+        let can = Abilities { key: bos_key, lists_uploads: true, checks_whole: false, ..STRICT };
+        Self::strict("bos", EndpointType::Bos, can, buckets)
+    }
+
+    pub(crate) fn strict_ks3(buckets: usize) -> Result<Place, String> {
+        let can = Abilities { key: s3_key, lists_uploads: true, checks_whole: false, ..STRICT };
+        Self::strict("ks3", EndpointType::Ks3, can, buckets)
+    }
+
+    pub(crate) fn strict_qiniu(buckets: usize) -> Result<Place, String> {
+        let can = Abilities { key: qiniu_key, lists_uploads: true, checks_whole: false, ..STRICT };
+        Self::strict("qiniu", EndpointType::Qiniu, can, buckets)
+    }
+
     fn strict(
         dialect: &'static str,
         kind: EndpointType,
@@ -163,13 +184,25 @@ impl Server {
         Endpoint {
             kind: self.kind,
             endpoint: format!("http://127.0.0.1:{}", self.port),
-            region: if self.kind == EndpointType::Oss { "cn-test" } else { "us-east-1" }.to_owned(),
+            region: region(self.kind).to_owned(),
             bucket: bucket.to_owned(),
             access_key: Secret::Literal(ACCESS_KEY.to_owned()),
             secret_key: Secret::Literal(SECRET_KEY.to_owned()),
             list_page: PAGE,
             ..Endpoint::default()
         }
+    }
+}
+
+/// The one that the strict server wants in a signature, where it looks.
+fn region(kind: EndpointType) -> &'static str {
+    match kind {
+        EndpointType::Oss => "cn-test",
+        EndpointType::Cos => "ap-test",
+        EndpointType::Bos => "bj",
+        EndpointType::Ks3 => "BEIJING",
+        EndpointType::Qiniu => "cn-east-1",
+        _ => "us-east-1",
     }
 }
 
@@ -241,6 +274,22 @@ fn s3_key(key: &str) -> Fate {
 
 fn oss_key(key: &str) -> Fate {
     if key.starts_with(['/', '\\']) || key.len() > 1023 { Fate::Refused } else { s3_key(key) }
+}
+
+/// At most 850 bytes, not beginning with a slash of either kind, without CAN, EM, SUB and ESC.
+fn cos_key(key: &str) -> Fate {
+    let never = key.bytes().any(|byte| matches!(byte, 0x18..=0x1b));
+    if key.starts_with(['/', '\\']) || key.len() > 850 || never { Fate::Refused } else { s3_key(key) }
+}
+
+/// The service refuses `.` and `..` segments and a slash at the begin.
+fn bos_key(key: &str) -> Fate {
+    if key.starts_with('/') { Fate::Either } else { s3_key(key) }
+}
+
+/// At most 750 bytes; its listing is plain XML.
+fn qiniu_key(key: &str) -> Fate {
+    if key.len() > 750 { Fate::Refused } else { s3_key(key) }
 }
 
 /// Takes keys for paths and simplifies them.

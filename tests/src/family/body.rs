@@ -32,7 +32,7 @@ pub(crate) async fn collect(
     let sent_length = parts.headers.contains_key("content-length");
     if header("transfer-encoding").contains("chunked")
         && !sent_length
-        && dialect == Dialect::S3
+        && dialect != Dialect::Oss
         && parts.method == http::Method::PUT
     {
         discard(incoming).await;
@@ -46,6 +46,9 @@ pub(crate) async fn collect(
     let bytes = whole.map_err(|_| Failure::new(400, "IncompleteBody", "the body ended early"))?.to_bytes();
     if !chunked {
         return Ok(Received { data: bytes, trailers: Vec::new() });
+    }
+    if !dialect.rules().trailers {
+        return Err(Failure::new(501, "NotImplemented", "aws-chunked bodies are not supported"));
     }
     let wanted = header("x-amz-decoded-content-length").parse::<usize>().ok();
     let received =

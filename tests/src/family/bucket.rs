@@ -8,7 +8,9 @@ use http::request::Parts;
 use super::body::Received;
 use super::reply::{Failure, Outgoing, document, ok, set};
 use super::state::{Object, State};
-use super::{Dialect, Target, object, sign, xml};
+use super::sums::check_digest;
+use super::xml::listed_time;
+use super::{Dialect, Target, sign, xml};
 
 pub(crate) fn list_buckets(state: &State) -> Result<Response<Outgoing>, Failure> {
     let names: Vec<String> = state.buckets().keys().cloned().collect();
@@ -31,7 +33,7 @@ pub(crate) fn answer(
     parts: &Parts,
     body: &Received,
 ) -> Result<Response<Outgoing>, Failure> {
-    object::check_digest(parts, &body.data)?;
+    check_digest(parts, &body.data)?;
     let known = state.buckets().contains_key(&target.bucket);
     let method = target.method.as_str();
     if method == "PUT" {
@@ -44,9 +46,9 @@ pub(crate) fn answer(
     match method {
         "HEAD" => {
             let mut response = ok(200);
-            let name =
-                if state.dialect == Dialect::Oss { "x-oss-bucket-region" } else { "x-amz-bucket-region" };
-            set(&mut response, name, "cn-test");
+            let rules = state.dialect.rules();
+            let region = if rules.region.is_empty() { "cn-test" } else { rules.region };
+            set(&mut response, &format!("{}bucket-region", rules.prefix), region);
             Ok(response)
         }
         "POST" if target.has("delete") => delete_many(state, target, body),
@@ -70,17 +72,17 @@ pub(crate) fn answer(
 }
 
 /// What one page holds: keys and folded prefixes in one order.
-enum Item {
+pub(crate) enum Item {
     Key(Vec<u8>, Object),
     Prefix(Vec<u8>),
 }
 
 fn list(state: &State, target: &Target) -> Result<Response<Outgoing>, Failure> {
-    let v2 = target.query("list-type") == Some("2");
+    let rules = state.dialect.rules();
+    let v2 = rules.list_v2 && target.query("list-type") == Some("2");
     let text = |name: &str| target.query(name).unwrap_or_default().as_bytes().to_vec();
-    let default = if state.dialect == Dialect::Oss { 100 } else { 1000 };
     let most = match target.query("max-keys") {
-        None | Some("") => default,
+        None | Some("") => rules.page,
         Some(number) => number.parse::<usize>().map_err(|_| bad_argument("max-keys"))?.min(1000),
     };
     let after = match (v2, target.query("continuation-token")) {
@@ -90,7 +92,7 @@ fn list(state: &State, target: &Target) -> Result<Response<Outgoing>, Failure> {
     };
     let (prefix, delimiter) = (text("prefix"), text("delimiter"));
     let (items, truncated) = page(state, &target.bucket, &prefix, &delimiter, &after, most);
-    let encoded = target.query("encoding-type") == Some("url");
+    let encoded = rules.encodes && target.query("encoding-type") == Some("url");
     Ok(document(render(state, target, &items, truncated, (v2, encoded))))
 }
 
@@ -98,7 +100,7 @@ fn bad_argument(name: &str) -> Failure {
     Failure::new(400, "InvalidArgument", &format!("bad {name}"))
 }
 
-fn page(
+pub(crate) fn page(
     state: &State,
     bucket: &str,
     prefix: &[u8],
@@ -162,10 +164,11 @@ fn render(
     } else {
         inner += &xml::element("Marker", &show(target.query("marker").unwrap_or_default().as_bytes()));
     }
+    let has_delimiter = target.query("delimiter").is_some_and(|delimiter| !delimiter.is_empty());
     if let (true, Some(last)) = (truncated, &last) {
         inner += &match (v2, state.dialect) {
             (true, _) => xml::element("NextContinuationToken", &hex::encode(last)),
-            (false, Dialect::S3) if target.query("delimiter").is_none_or(str::is_empty) => String::new(),
+            (false, dialect) if !dialect.rules().next_marker && !has_delimiter => String::new(),
             (false, _) => xml::element("NextMarker", &show(last)),
         };
     }
@@ -182,7 +185,7 @@ fn render(
 
 fn contents(key: &str, object: &Object, dialect: Dialect) -> String {
     let mut inner = xml::element("Key", key);
-    inner += &xml::element("LastModified", &object.modified.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string());
+    inner += &xml::element("LastModified", &listed_time(dialect, object.modified));
     inner += &xml::element("ETag", &format!("\"{}\"", object.etag));
     if dialect == Dialect::Oss {
         inner += &xml::element("Type", object.kind);
@@ -194,7 +197,7 @@ fn contents(key: &str, object: &Object, dialect: Dialect) -> String {
 
 fn list_uploads(state: &State, target: &Target) -> Result<Response<Outgoing>, Failure> {
     let prefix = target.query("prefix").unwrap_or_default().as_bytes();
-    let encoded = target.query("encoding-type") == Some("url");
+    let encoded = state.dialect.rules().encodes && target.query("encoding-type") == Some("url");
     let mut inner = xml::element("Bucket", &target.bucket)
         + "<IsTruncated>false</IsTruncated><NextKeyMarker/><NextUploadIdMarker/>";
     if encoded {
@@ -210,16 +213,14 @@ fn list_uploads(state: &State, target: &Target) -> Result<Response<Outgoing>, Fa
         };
         let shown = xml::element("Key", &key)
             + &xml::element("UploadId", id)
-            + &xml::element("Initiated", &upload.begun.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string());
+            + &xml::element("Initiated", &listed_time(state.dialect, upload.begun));
         inner += &format!("<Upload>{shown}</Upload>");
     }
     Ok(document(xml::document("ListMultipartUploadsResult", &inner)))
 }
 
 fn delete_many(state: &State, target: &Target, body: &Received) -> Result<Response<Outgoing>, Failure> {
-    let text = String::from_utf8_lossy(&body.data);
-    let wanted: xml::Deletion = quick_xml::de::from_str(&text)
-        .map_err(|_| Failure::new(400, "MalformedXML", "The XML you provided was not well-formed."))?;
+    let wanted: xml::Deletion = xml::read(&body.data)?;
     if wanted.object.len() > 1000 {
         return Err(Failure::new(400, "MalformedXML", "more than 1000 keys"));
     }

@@ -189,9 +189,9 @@ pub(crate) async fn after(
         Some(Action::StoreWrong(at)) if response.status().is_success() => {
             let mut response = response;
             if let Some(stored) = state.damage(target, at) {
-                for name in [stored.etag_header(), stored.ecma_header(), stored.nvme_header()] {
-                    if response.headers().contains_key(name.0) {
-                        set(&mut response, name.0, &name.1);
+                for (name, value) in stored.stated(state.dialect) {
+                    if response.headers().contains_key(name) {
+                        set(&mut response, name, &value);
                     }
                 }
             }

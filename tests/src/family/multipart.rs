@@ -2,18 +2,19 @@
 //! small, wrong whole checksum.
 
 use bytes::{Bytes, BytesMut};
-use crc_fast::{CrcAlgorithm, checksum};
+use crc_fast::CrcAlgorithm;
 use http::Response;
 use http::request::Parts;
 use jiff::Timestamp;
 use md5::{Digest, Md5};
 
 use super::body::Received;
-use super::object::{
-    check_overwrite, check_sums, class, copy_source, etag, header, kept_headers, state_sums, sum_text,
-};
+use super::copy::copy_source;
+use super::object::{check_overwrite, class, header, kept_headers, own_header};
 use super::reply::{Failure, Outgoing, document, ok, set};
 use super::state::{Object, Part, State, Upload};
+use super::sums::{check_sums, etag, state_sums, sum_text};
+use super::xml::listed_time;
 use super::{Dialect, Target, sign, xml};
 
 pub(crate) fn begin(state: &State, target: &Target, parts: &Parts) -> Result<Response<Outgoing>, Failure> {
@@ -21,7 +22,7 @@ pub(crate) fn begin(state: &State, target: &Target, parts: &Parts) -> Result<Res
     let upload = Upload {
         key: target.key.clone(),
         headers: kept_headers(state.dialect, parts)?,
-        class: class(state.dialect, parts),
+        class: class(state, parts)?,
         parts: Default::default(),
         checksum: header(parts, "x-amz-checksum-algorithm"),
         begun: Timestamp::now(),
@@ -30,7 +31,7 @@ pub(crate) fn begin(state: &State, target: &Target, parts: &Parts) -> Result<Res
     if let Some(bucket) = state.buckets().get_mut(&target.bucket) {
         bucket.uploads.insert(id.clone(), upload);
     }
-    let encoded = target.query("encoding-type") == Some("url");
+    let encoded = state.dialect.rules().encodes && target.query("encoding-type") == Some("url");
     let key = if encoded {
         sign::encode(&target.key, true)
     } else {
@@ -53,7 +54,7 @@ fn unknown() -> Failure {
 }
 
 /// Runs on an upload that exists and is of this key.
-fn with<T>(
+pub(crate) fn with<T>(
     state: &State,
     target: &Target,
     id: &str,
@@ -77,11 +78,11 @@ pub(crate) fn part(
     let number = number.ok_or_else(|| {
         Failure::new(400, "InvalidArgument", "Part number must be an integer between 1 and 10000.")
     })?;
-    let checked = check_sums(parts, body)?;
+    let checked = check_sums(state.dialect, parts, body)?;
     let copied = part_source(state, parts)?;
     let data = copied.clone().unwrap_or_else(|| body.data.clone());
     let part = Part { etag: etag(state.dialect, &data), data, modified: Timestamp::now() };
-    let crc = checksum(CrcAlgorithm::Crc64Xz, &part.data);
+    let sum = state.dialect.rules().sum.filter(|sum| !sum.asked).map(|sum| (sum.header, sum.of(&part.data)));
     let tag = format!("\"{}\"", part.etag);
     with(state, target, id, |upload| {
         upload.parts.insert(number, part);
@@ -92,10 +93,7 @@ pub(crate) fn part(
         None => ok(200),
     };
     set(&mut response, "etag", &tag);
-    if state.dialect == Dialect::Oss {
-        set(&mut response, "x-oss-hash-crc64ecma", &crc.to_string());
-    }
-    for (name, value) in checked {
+    for (name, value) in sum.into_iter().chain(checked) {
         set(&mut response, name, &value);
     }
     Ok(response)
@@ -106,9 +104,7 @@ fn part_source(state: &State, parts: &Parts) -> Result<Option<Bytes>, Failure> {
     let Some((bucket, key)) = copy_source(state, parts) else { return Ok(None) };
     let missing = || Failure::new(404, "NoSuchKey", "The specified key does not exist.");
     let data = state.object(&bucket, &key).ok_or_else(missing)?.data;
-    let range =
-        ["x-oss-copy-source-range", "x-amz-copy-source-range"].iter().find_map(|name| header(parts, name));
-    let Some(range) = range else { return Ok(Some(data)) };
+    let Some(range) = own_header(state, parts, "copy-source-range") else { return Ok(Some(data)) };
     let bad = || Failure::new(400, "InvalidArgument", "bad copy range");
     let (from, to) = range.strip_prefix("bytes=").and_then(|range| range.split_once('-')).ok_or_else(bad)?;
     let (from, to): (usize, usize) = (from.parse().map_err(|_| bad())?, to.parse().map_err(|_| bad())?);
@@ -134,10 +130,10 @@ pub(crate) fn list_parts(state: &State, target: &Target, id: &str) -> Result<Res
 
 fn show_part(dialect: Dialect, number: u32, part: &Part) -> String {
     let mut inner = xml::element("PartNumber", &number.to_string());
-    inner += &xml::element("LastModified", &part.modified.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string());
+    inner += &xml::element("LastModified", &listed_time(dialect, part.modified));
     inner += &xml::element("ETag", &format!("\"{}\"", part.etag));
-    if dialect == Dialect::Oss {
-        inner += &xml::element("HashCrc64ecma", &checksum(CrcAlgorithm::Crc64Xz, &part.data).to_string());
+    if let Some(sum) = dialect.rules().sum.filter(|sum| !sum.part.is_empty()) {
+        inner += &xml::element(sum.part, &sum.of(&part.data));
     }
     inner + &xml::element("Size", &part.data.len().to_string())
 }
@@ -150,12 +146,11 @@ pub(crate) fn complete(
     id: &str,
 ) -> Result<Response<Outgoing>, Failure> {
     check_overwrite(state, target, parts)?;
-    let text = String::from_utf8_lossy(&body.data);
-    let malformed = || Failure::new(400, "MalformedXML", "The XML you provided was not well-formed.");
-    let wanted: xml::Completion = quick_xml::de::from_str(&text).map_err(|_| malformed())?;
-    let object = with(state, target, id, |upload| assemble(state.dialect, upload, &wanted))?;
-    if let Some(given) = header(parts, "x-amz-checksum-crc64nvme") {
-        let whole = sum_text(CrcAlgorithm::Crc64Nvme, object.crc(CrcAlgorithm::Crc64Nvme));
+    let wanted: xml::Completion = xml::read(&body.data)?;
+    let least = state.dialect.rules().part_least;
+    let object = with(state, target, id, |upload| assemble(state.dialect, upload, &wanted, least))?;
+    let whole = sum_text(CrcAlgorithm::Crc64Nvme, object.crc(CrcAlgorithm::Crc64Nvme));
+    if let Some(given) = header(parts, "x-amz-checksum-crc64nvme").filter(|_| state.dialect == Dialect::S3) {
         if given != whole {
             return Err(Failure::new(
                 400,
@@ -168,15 +163,12 @@ pub(crate) fn complete(
     inner += &xml::element("Key", &String::from_utf8_lossy(&target.key));
     inner += &xml::element("ETag", &format!("\"{}\"", object.etag));
     if state.dialect == Dialect::S3 {
-        inner += &xml::element(
-            "ChecksumCRC64NVME",
-            &sum_text(CrcAlgorithm::Crc64Nvme, object.crc(CrcAlgorithm::Crc64Nvme)),
-        );
+        inner += &xml::element("ChecksumCRC64NVME", &whole);
         inner += "<ChecksumType>FULL_OBJECT</ChecksumType>";
     }
     let mut response = document(xml::document("CompleteMultipartUploadResult", &inner));
+    state_sums(&mut response, state.dialect, &object, false);
     if state.dialect == Dialect::Oss {
-        state_sums(&mut response, state.dialect, &object, true);
         set(&mut response, "etag", &format!("\"{}\"", object.etag));
     }
     state.insert(&target.bucket, &target.key, object);
@@ -186,8 +178,12 @@ pub(crate) fn complete(
     Ok(response)
 }
 
-fn assemble(dialect: Dialect, upload: &Upload, wanted: &xml::Completion) -> Result<Object, Failure> {
-    let least = if dialect == Dialect::Oss { 100 << 10 } else { 5 << 20 };
+pub(crate) fn assemble(
+    dialect: Dialect,
+    upload: &Upload,
+    wanted: &xml::Completion,
+    least: usize,
+) -> Result<Object, Failure> {
     if wanted.part.is_empty() {
         return Err(Failure::new(400, "MalformedXML", "no parts"));
     }
@@ -218,11 +214,10 @@ fn assemble(dialect: Dialect, upload: &Upload, wanted: &xml::Completion) -> Resu
         data.extend_from_slice(&part.data);
         sums.extend(Md5::digest(&part.data));
     }
-    // OSS: not to be recomputed by a client; here the MD5 of something else, so that nobody relies on it.
-    let base = if dialect == Dialect::Oss {
-        hex::encode_upper(Md5::digest(hex::encode(&sums)))
-    } else {
-        hex::encode(Md5::digest(&sums))
+    // All but S3: not to be recomputed by a client; here the MD5 of something else, so that nobody relies on it.
+    let base = match dialect.rules().etag_of_parts {
+        true => hex::encode(Md5::digest(&sums)),
+        false => hex::encode_upper(Md5::digest(hex::encode(&sums))),
     };
     Ok(Object {
         data: data.freeze(),

@@ -1,17 +1,15 @@
-//! Requests on an object: put, copy, get, head, delete, and the way to multipart.
+//! Requests on an object: put, get, head, delete, and the way to copies and multipart.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use crc_fast::{CrcAlgorithm, checksum};
 use http::Response;
 use http::request::Parts;
 use jiff::Timestamp;
-use md5::{Digest, Md5};
 
 use super::body::Received;
+use super::copy::{copy, copy_source};
 use super::reply::{Failure, Outgoing, document, ok, set, stream};
 use super::state::{Object, State};
+use super::sums::{check_digest, check_sums, etag, state_sums};
 use super::{Dialect, Target, multipart, sign, xml};
 
 /// Content headers that are kept beside user metadata.
@@ -24,11 +22,16 @@ const KEPT: [&str; 6] = [
     "expires",
 ];
 
-/// The checksums of S3 that this server knows.
-const SUMS: [(&str, CrcAlgorithm); 3] = [
-    ("x-amz-checksum-crc64nvme", CrcAlgorithm::Crc64Nvme),
-    ("x-amz-checksum-crc32c", CrcAlgorithm::Crc32Iscsi),
-    ("x-amz-checksum-crc32", CrcAlgorithm::Crc32IsoHdlc),
+/// Classes that have to be restored before they can be read.
+const ARCHIVED: [&str; 8] = [
+    "GLACIER",
+    "DEEP_ARCHIVE",
+    "Archive",
+    "ColdArchive",
+    "DeepColdArchive",
+    "ARCHIVE",
+    "COLD_ARCHIVE",
+    "DEEP_COLD_ARCHIVE",
 ];
 
 pub(crate) fn answer(
@@ -73,63 +76,22 @@ pub(crate) fn answer(
 }
 
 fn check_name(dialect: Dialect, key: &[u8]) -> Result<(), Failure> {
-    let utf8 = std::str::from_utf8(key).is_ok();
-    match dialect {
-        Dialect::Oss if !utf8 || key.len() > 1023 || key.starts_with(b"/") || key.starts_with(b"\\") => {
-            Err(Failure::new(400, "InvalidObjectName", "The specified object is not valid."))
-        }
-        Dialect::S3 if !utf8 => Err(Failure::new(400, "InvalidURI", "Couldn't parse the specified URI.")),
-        Dialect::S3 if key.len() > 1024 => Err(Failure::new(400, "KeyTooLongError", "Your key is too long")),
-        _ => Ok(()),
+    let names = &dialect.rules().names;
+    let refused = |code: &str, text: &str| Err(Failure::new(400, code, text));
+    let dots = |key: &[u8]| key.split(|b| *b == b'/').any(|segment| matches!(segment, b"." | b".."));
+    let bad = std::str::from_utf8(key).is_err()
+        || key.first().is_some_and(|first| names.begin.contains(first))
+        || key.iter().any(|byte| names.never.contains(byte))
+        || (names.dots && dots(key));
+    if bad {
+        return refused(names.codes.0, "The specified object name is not valid.");
     }
+    if key.len() > names.most { refused(names.codes.1, "Your key is too long") } else { Ok(()) }
 }
 
-/// `Content-MD5` has to fit the body.
-pub(crate) fn check_digest(parts: &Parts, data: &Bytes) -> Result<(), Failure> {
-    let Some(given) = header(parts, "content-md5") else { return Ok(()) };
-    let Some(given) = STANDARD.decode(&given).ok().filter(|raw| raw.len() == 16) else {
-        return Err(Failure::new(400, "InvalidDigest", "The Content-MD5 you specified is not valid."));
-    };
-    if given[..] == Md5::digest(data)[..] {
-        return Ok(());
-    }
-    Err(Failure::new(400, "BadDigest", "The Content-MD5 you specified did not match what we received."))
-}
-
-/// S3's checksum headers, and the trailing ones: a wrong one is refused. Answers what was checked.
-pub(crate) fn check_sums(parts: &Parts, body: &Received) -> Result<Vec<(&'static str, String)>, Failure> {
-    let mut checked = Vec::new();
-    for (name, algorithm) in SUMS {
-        let trailer = body.trailers.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-        let Some(given) = header(parts, name).or(trailer) else { continue };
-        let wanted = sum_text(algorithm, checksum(algorithm, &body.data));
-        if given != wanted {
-            return Err(Failure::new(
-                400,
-                "BadDigest",
-                &format!("The {name} you specified did not match what we received."),
-            ));
-        }
-        checked.push((name, wanted));
-    }
-    let sha = header(parts, "x-amz-content-sha256")
-        .filter(|sha| sha.len() == 64 && !parts.method.as_str().is_empty());
-    if sha.is_some_and(|sha| sha != hex::encode(sha2::Sha256::digest(&body.data))) {
-        return Err(Failure::new(
-            400,
-            "XAmzContentSHA256Mismatch",
-            "The provided 'x-amz-content-sha256' header does not match what was computed.",
-        ));
-    }
-    Ok(checked)
-}
-
-/// As S3 writes it: base64 of the big-endian bytes.
-pub(crate) fn sum_text(algorithm: CrcAlgorithm, value: u64) -> String {
-    match algorithm {
-        CrcAlgorithm::Crc64Nvme => STANDARD.encode(value.to_be_bytes()),
-        _ => STANDARD.encode((value as u32).to_be_bytes()),
-    }
+/// One of the vendor's own headers.
+pub(crate) fn own_header(state: &State, parts: &Parts, name: &str) -> Option<String> {
+    header(parts, &format!("{}{name}", state.dialect.rules().prefix))
 }
 
 pub(crate) fn header(parts: &Parts, name: &str) -> Option<String> {
@@ -138,16 +100,27 @@ pub(crate) fn header(parts: &Parts, name: &str) -> Option<String> {
 
 /// Content headers and user metadata of a write.
 pub(crate) fn kept_headers(dialect: Dialect, parts: &Parts) -> Result<Vec<(String, String)>, Failure> {
-    let prefix = if dialect == Dialect::Oss { "x-oss-meta-" } else { "x-amz-meta-" };
+    let rules = dialect.rules();
+    let prefix = format!("{}meta-", rules.prefix);
+    let too_large = || {
+        Failure::new(
+            400,
+            "MetadataTooLarge",
+            "Your metadata headers exceed the maximum allowed metadata size.",
+        )
+    };
     let mut kept = Vec::new();
     let mut size = 0;
     for (name, value) in &parts.headers {
         let name = name.as_str();
         let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-        if let Some(user) = name.strip_prefix(prefix) {
+        if let Some(user) = name.strip_prefix(&prefix) {
             size += user.len() + value.len();
+            if user.len() + value.len() > rules.metadata.each {
+                return Err(too_large());
+            }
             let legal = user.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-            if dialect == Dialect::Oss && !legal {
+            if rules.metadata.strict && !legal {
                 return Err(Failure::new(
                     400,
                     "InvalidArgument",
@@ -167,41 +140,38 @@ pub(crate) fn kept_headers(dialect: Dialect, parts: &Parts) -> Result<Vec<(Strin
             kept.push((name.to_owned(), value));
         }
     }
-    let most = if dialect == Dialect::Oss { 8192 } else { 2048 };
-    if size > most {
-        return Err(Failure::new(
-            400,
-            "MetadataTooLarge",
-            "Your metadata headers exceed the maximum allowed metadata size.",
-        ));
+    if size > rules.metadata.most {
+        return Err(too_large());
     }
     if !kept.iter().any(|(name, _)| name == "content-type") {
-        let default =
-            if dialect == Dialect::Oss { "application/octet-stream" } else { "binary/octet-stream" };
-        kept.push(("content-type".to_owned(), default.to_owned()));
+        kept.push(("content-type".to_owned(), rules.content_type.to_owned()));
     }
     Ok(kept)
 }
 
-pub(crate) fn class(dialect: Dialect, parts: &Parts) -> String {
-    let (name, default) = match dialect {
-        Dialect::Oss => ("x-oss-storage-class", "Standard"),
-        Dialect::S3 => ("x-amz-storage-class", "STANDARD"),
-    };
-    header(parts, name).unwrap_or_else(|| default.to_owned())
+/// The storage class that the request asks for, if the vendor has it.
+pub(crate) fn class(state: &State, parts: &Parts) -> Result<String, Failure> {
+    let classes = state.dialect.rules().classes;
+    let Some(given) = own_header(state, parts, "storage-class") else { return Ok(classes[0].to_owned()) };
+    if classes.contains(&given.as_str()) {
+        return Ok(given);
+    }
+    Err(Failure::new(400, "InvalidStorageClass", "The storage class you specified is not valid"))
 }
 
 /// Refuses to write over an object where the request forbids it.
 pub(crate) fn check_overwrite(state: &State, target: &Target, parts: &Parts) -> Result<(), Failure> {
     let there = state.object(&target.bucket, &target.key).is_some();
-    if there && header(parts, "x-oss-forbid-overwrite").as_deref() == Some("true") {
+    let rules = state.dialect.rules();
+    let forbids = own_header(state, parts, "forbid-overwrite").as_deref() == Some("true");
+    if let (true, true, Some((status, code))) = (there, forbids, rules.exists) {
         return Err(Failure::new(
-            409,
-            "FileAlreadyExists",
+            status,
+            code,
             "The object you specified already exists and can not be overwritten.",
         ));
     }
-    if there && header(parts, "if-none-match").as_deref() == Some("*") {
+    if there && rules.if_none_match && header(parts, "if-none-match").as_deref() == Some("*") {
         return Err(Failure::new(
             412,
             "PreconditionFailed",
@@ -211,18 +181,13 @@ pub(crate) fn check_overwrite(state: &State, target: &Target, parts: &Parts) -> 
     Ok(())
 }
 
-pub(crate) fn etag(dialect: Dialect, data: &[u8]) -> String {
-    let md5 = Md5::digest(data);
-    if dialect == Dialect::Oss { hex::encode_upper(md5) } else { hex::encode(md5) }
-}
-
 fn put(
     state: &State,
     target: &Target,
     parts: &Parts,
     body: &Received,
 ) -> Result<Response<Outgoing>, Failure> {
-    let checked = check_sums(parts, body)?;
+    let checked = check_sums(state.dialect, parts, body)?;
     check_overwrite(state, target, parts)?;
     let object = Object {
         etag: etag(state.dialect, &body.data),
@@ -230,7 +195,7 @@ fn put(
         modified: Timestamp::now(),
         headers: kept_headers(state.dialect, parts)?,
         kind: "Normal",
-        class: class(state.dialect, parts),
+        class: class(state, parts)?,
         without_checksum: false,
     };
     let mut response = ok(200);
@@ -241,25 +206,6 @@ fn put(
     }
     state.insert(&target.bucket, &target.key, object);
     Ok(response)
-}
-
-/// What the service states of an object's bytes: OSS always, S3 on writes and where it is asked.
-pub(crate) fn state_sums(response: &mut Response<Outgoing>, dialect: Dialect, object: &Object, asked: bool) {
-    if object.without_checksum {
-        return;
-    }
-    match dialect {
-        Dialect::Oss => set(response, "x-oss-hash-crc64ecma", &object.crc(CrcAlgorithm::Crc64Xz).to_string()),
-        Dialect::S3 if asked => {
-            set(
-                response,
-                "x-amz-checksum-crc64nvme",
-                &sum_text(CrcAlgorithm::Crc64Nvme, object.crc(CrcAlgorithm::Crc64Nvme)),
-            );
-            set(response, "x-amz-checksum-type", "FULL_OBJECT");
-        }
-        Dialect::S3 => {}
-    }
 }
 
 fn put_symlink(state: &State, target: &Target, parts: &Parts) -> Result<Response<Outgoing>, Failure> {
@@ -280,9 +226,7 @@ fn get(state: &State, target: &Target, parts: &Parts) -> Result<Response<Outgoin
         let gone = || Failure::new(404, "SymlinkTargetNotExist", "The symlink target object does not exist");
         object = state.object(&target.bucket, &object.data).ok_or_else(gone)?;
     }
-    if matches!(object.class.as_str(), "GLACIER" | "DEEP_ARCHIVE" | "Archive" | "ColdArchive")
-        && parts.method == "GET"
-    {
+    if ARCHIVED.contains(&object.class.as_str()) && parts.method == "GET" {
         return Err(Failure::new(
             403,
             "InvalidObjectState",
@@ -300,7 +244,7 @@ fn get(state: &State, target: &Target, parts: &Parts) -> Result<Response<Outgoin
         set(&mut response, "x-oss-object-type", if symlink { "Symlink" } else { object.kind });
         set(&mut response, "x-oss-storage-class", &object.class);
     } else if object.class != "STANDARD" && object.class != "Standard" {
-        set(&mut response, "x-amz-storage-class", &object.class);
+        set(&mut response, &format!("{}storage-class", state.dialect.rules().prefix), &object.class);
     }
     for (name, value) in &object.headers {
         set(&mut response, name, value);
@@ -370,45 +314,4 @@ fn parse_range(text: &str, length: usize) -> Option<(usize, usize)> {
         to.parse::<usize>().ok()?.min(length.checked_sub(1)?)
     };
     (from <= to && from < length).then_some((from, to))
-}
-
-/// `/bucket/key` of a copy's source.
-pub(crate) fn copy_source(state: &State, parts: &Parts) -> Option<(String, Vec<u8>)> {
-    let name = if state.dialect == Dialect::Oss { "x-oss-copy-source" } else { "x-amz-copy-source" };
-    let text = header(parts, name)?;
-    let path = sign::decode(text.split('?').next().unwrap_or_default());
-    let path = path.strip_prefix(b"/").unwrap_or(&path);
-    let at = path.iter().position(|b| *b == b'/')?;
-    Some((String::from_utf8_lossy(&path[..at]).into_owned(), path[at + 1..].to_vec()))
-}
-
-fn copy(state: &State, target: &Target, parts: &Parts) -> Result<Response<Outgoing>, Failure> {
-    let missing = || Failure::new(404, "NoSuchKey", "The specified key does not exist.");
-    let (bucket, key) = copy_source(state, parts).ok_or_else(missing)?;
-    let mut object = state.object(&bucket, &key).ok_or_else(missing)?;
-    let condition = ["x-oss-copy-source-if-match", "x-amz-copy-source-if-match"]
-        .iter()
-        .find_map(|name| header(parts, name));
-    if condition.is_some_and(|given| !given.trim_matches('"').eq_ignore_ascii_case(&object.etag)) {
-        return Err(Failure::new(
-            412,
-            "PreconditionFailed",
-            "At least one of the pre-conditions you specified did not hold.",
-        ));
-    }
-    check_overwrite(state, target, parts)?;
-    let directive =
-        ["x-oss-metadata-directive", "x-amz-metadata-directive"].iter().find_map(|name| header(parts, name));
-    if directive.as_deref() == Some("REPLACE") {
-        object.headers = kept_headers(state.dialect, parts)?;
-    }
-    object.modified = Timestamp::now();
-    object.etag = etag(state.dialect, &object.data);
-    object.kind = "Normal";
-    let mut inner = xml::element("ETag", &format!("\"{}\"", object.etag));
-    inner += &xml::element("LastModified", &object.modified.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string());
-    let mut response = document(xml::document("CopyObjectResult", &inner));
-    state_sums(&mut response, state.dialect, &object, false);
-    state.insert(&target.bucket, &target.key, object);
-    Ok(response)
 }

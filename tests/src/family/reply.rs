@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::Response;
 use hyper::body::{Body, Frame, SizeHint};
 
+use super::face::Face;
 use super::fault::Cut;
 use super::{Dialect, Target, xml};
 
@@ -25,6 +26,17 @@ enum End {
     Cut,
     /// Nothing, for ever.
     Stalled,
+}
+
+/// Marks an answer whose body is a document of the API, and no object.
+#[derive(Debug, Clone)]
+pub(crate) struct Document;
+
+impl Outgoing {
+    /// What is still to be sent.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.rest
+    }
 }
 
 /// A refusal.
@@ -58,6 +70,7 @@ pub(crate) fn document(text: String) -> Response<Outgoing> {
     let mut response = ok(200);
     response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/xml"));
     *response.body_mut() = stream(text.into(), false);
+    response.extensions_mut().insert(Document);
     response
 }
 
@@ -71,19 +84,23 @@ pub(crate) fn set(response: &mut Response<Outgoing>, name: &str, value: &str) {
 
 /// The answer with request id and date; a failure as the vendor's error document, without body for HEAD.
 pub(crate) fn finish(
-    dialect: Dialect,
+    (dialect, face): (Dialect, Face),
     answer: Result<Response<Outgoing>, Failure>,
     id: &str,
     head: bool,
     target: &Target,
 ) -> Response<Outgoing> {
-    let mut response = answer.unwrap_or_else(|failure| failure.into_response(dialect, id, head, target));
-    let (server, header) = match dialect {
-        Dialect::Oss => ("AliyunOSS", "x-oss-request-id"),
-        Dialect::S3 => ("AmazonS3", "x-amz-request-id"),
+    let mut response = match answer {
+        Ok(mut response) => {
+            face.outward(&mut response);
+            response
+        }
+        Err(failure) => failure.into_response((dialect, face), id, head, target),
     };
-    set(&mut response, header, id);
-    set(&mut response, "server", server);
+    for header in dialect.rules().request_ids {
+        set(&mut response, header, id);
+    }
+    set(&mut response, "server", dialect.rules().server);
     if !response.headers().contains_key("content-length") {
         let length = response.body().rest.len();
         set(&mut response, "content-length", &length.to_string());
@@ -100,6 +117,11 @@ impl Failure {
         Failure { status, code, message, retry_after: None, extra: Vec::new() }
     }
 
+    pub(crate) fn status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
     pub(crate) fn retry_after(mut self, seconds: Option<u32>) -> Self {
         self.retry_after = seconds;
         self
@@ -110,10 +132,31 @@ impl Failure {
         self
     }
 
-    fn into_response(self, dialect: Dialect, id: &str, head: bool, target: &Target) -> Response<Outgoing> {
-        let text = xml::error(&self.code, &self.message, id, &target.bucket, &self.extra);
+    fn into_response(
+        self,
+        (dialect, face): (Dialect, Face),
+        id: &str,
+        head: bool,
+        target: &Target,
+    ) -> Response<Outgoing> {
+        let (code, message) = (&self.code, &self.message);
+        let text = match face {
+            Face::Bce => serde_json::json!({"code": code, "message": message, "requestId": id}).to_string(),
+            Face::Kodo => serde_json::json!({"error": message, "error_code": code}).to_string(),
+            Face::Own | Face::Kss => {
+                let mut extra = self.extra.clone();
+                if dialect == Dialect::Cos {
+                    extra.push(("Resource", format!("{}.cos.test", target.bucket)));
+                    extra.push(("TraceId", id.to_lowercase()));
+                }
+                xml::error(code, message, id, &target.bucket, &extra)
+            }
+        };
         let mut response = if head || self.status == 304 { ok(self.status) } else { document(text.clone()) };
         *response.status_mut() = http::StatusCode::from_u16(self.status).unwrap_or_default();
+        if face.speaks_json() && !head {
+            set(&mut response, "content-type", "application/json");
+        }
         if head && dialect == Dialect::Oss {
             use base64::Engine;
             set(&mut response, "x-oss-err", &base64::engine::general_purpose::STANDARD.encode(text));

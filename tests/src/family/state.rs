@@ -66,8 +66,28 @@ pub(crate) struct Part {
     pub(crate) modified: Timestamp,
 }
 
+/// Whose a bucket is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Access {
+    /// Of the account whose keys the server knows.
+    #[default]
+    Private,
+    /// The same, and everybody may read it.
+    Public,
+    /// Of another account.
+    Foreign,
+}
+
+/// The token that a temporary key has to come with.
+#[derive(Debug, Clone)]
+pub(crate) struct Token {
+    pub(crate) text: String,
+    pub(crate) over: bool,
+}
+
 #[derive(Default)]
 pub(crate) struct Bucket {
+    pub(crate) access: Access,
     pub(crate) objects: BTreeMap<Vec<u8>, Object>,
     pub(crate) uploads: BTreeMap<String, Upload>,
 }
@@ -75,6 +95,7 @@ pub(crate) struct Bucket {
 pub(crate) struct State {
     pub(crate) dialect: Dialect,
     keys: Mutex<(String, String)>,
+    token: Mutex<Option<Token>>,
     /// Seconds by which the service's clock is off.
     clock_off: AtomicI64,
     buckets: Mutex<BTreeMap<String, Bucket>>,
@@ -109,17 +130,10 @@ impl Object {
         checksum(algorithm, &self.data)
     }
 
-    pub(crate) fn etag_header(&self) -> (&'static str, String) {
-        ("etag", format!("\"{}\"", self.etag))
-    }
-
-    pub(crate) fn ecma_header(&self) -> (&'static str, String) {
-        ("x-oss-hash-crc64ecma", self.crc(CrcAlgorithm::Crc64Xz).to_string())
-    }
-
-    pub(crate) fn nvme_header(&self) -> (&'static str, String) {
-        let value = super::object::sum_text(CrcAlgorithm::Crc64Nvme, self.crc(CrcAlgorithm::Crc64Nvme));
-        ("x-amz-checksum-crc64nvme", value)
+    /// What the service states of it: its ETag and its checksum.
+    pub(crate) fn stated(&self, dialect: Dialect) -> Vec<(&'static str, String)> {
+        let sum = dialect.rules().sum.map(|sum| (sum.header, sum.of(&self.data)));
+        [("etag", format!("\"{}\"", self.etag))].into_iter().chain(sum).collect()
     }
 }
 
@@ -128,6 +142,7 @@ impl State {
         State {
             dialect,
             keys: Mutex::new((access_key.to_owned(), secret_key.to_owned())),
+            token: Mutex::default(),
             clock_off: AtomicI64::new(0),
             buckets: Mutex::default(),
             faults: Mutex::default(),
@@ -145,6 +160,22 @@ impl State {
     pub(crate) fn rotate(&self, access_key: &str, secret_key: &str) {
         let mut keys = self.keys.lock().unwrap_or_else(|poison| poison.into_inner());
         *keys = (access_key.to_owned(), secret_key.to_owned());
+    }
+
+    pub(crate) fn token(&self) -> Option<Token> {
+        self.token.lock().unwrap_or_else(|poison| poison.into_inner()).clone()
+    }
+
+    pub(crate) fn set_token(&self, token: Option<Token>) {
+        *self.token.lock().unwrap_or_else(|poison| poison.into_inner()) = token;
+    }
+
+    pub(crate) fn access(&self, bucket: &str) -> Access {
+        self.buckets().get(bucket).map(|bucket| bucket.access).unwrap_or_default()
+    }
+
+    pub(crate) fn set_access(&self, bucket: &str, access: Access) {
+        self.buckets().entry(bucket.to_owned()).or_default().access = access;
     }
 
     pub(crate) fn set_clock_off(&self, seconds: i64) {
@@ -173,12 +204,12 @@ impl State {
             let number = target.query("partNumber")?.parse().ok()?;
             let part = bucket.uploads.get_mut(id)?.parts.get_mut(&number)?;
             part.data = flip(&part.data);
-            part.etag = super::object::etag(self.dialect, &part.data);
+            part.etag = super::sums::etag(self.dialect, &part.data);
             return Some(Object { etag: part.etag.clone(), ..Object::new(part.data.clone()) });
         }
         let object = bucket.objects.get_mut(&target.key)?;
         object.data = flip(&object.data);
-        let etag = super::object::etag(self.dialect, &object.data);
+        let etag = super::sums::etag(self.dialect, &object.data);
         Some(Object { etag, ..object.clone() })
     }
 

@@ -1,6 +1,32 @@
 //! The documents that go back and forth.
 
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::Dialect;
+use super::reply::Failure;
+
+/// What a request says: XML, or the JSON of a native API.
+pub(crate) fn read<T: DeserializeOwned>(data: &[u8]) -> Result<T, Failure> {
+    if data.starts_with(b"{") {
+        return serde_json::from_slice(data)
+            .map_err(|_| Failure::new(400, "MalformedJSON", "The JSON you provided was not well-formed."));
+    }
+    quick_xml::de::from_str(&String::from_utf8_lossy(data))
+        .map_err(|_| Failure::new(400, "MalformedXML", "The XML you provided was not well-formed."))
+}
+
+/// A time in a document; KS3 writes it with its offset.
+pub(crate) fn listed_time(dialect: Dialect, time: Timestamp) -> String {
+    match dialect.rules().hours {
+        0 => time.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string(),
+        hours => {
+            let local = time + SignedDuration::from_hours(hours.into());
+            format!("{}+{hours:02}:00", local.strftime("%Y-%m-%dT%H:%M:%S.000"))
+        }
+    }
+}
 
 /// Text for an element; what XML 1.0 cannot hold becomes a character reference, as the services write it.
 pub(crate) fn escape(text: &str) -> String {
@@ -46,14 +72,16 @@ pub(crate) fn error(
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Completion {
+    #[serde(alias = "parts")]
     pub(crate) part: Vec<CompletedPart>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct CompletedPart {
+    #[serde(alias = "partNumber")]
     pub(crate) part_number: u32,
-    #[serde(rename = "ETag")]
+    #[serde(rename = "ETag", alias = "eTag", alias = "etag")]
     pub(crate) etag: String,
 }
 
@@ -61,11 +89,13 @@ pub(crate) struct CompletedPart {
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Deletion {
     pub(crate) quiet: bool,
+    #[serde(alias = "objects")]
     pub(crate) object: Vec<DeletedObject>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct DeletedObject {
+    #[serde(alias = "key")]
     pub(crate) key: String,
 }

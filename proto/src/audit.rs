@@ -78,6 +78,8 @@ pub enum Proof {
     Existing,
     /// CRC-32 of the whole object, stated by the destination.
     Crc32,
+    /// The destination's ETag is its own hash of the bytes (Qiniu).
+    EtagQiniu,
 }
 
 /// An audit file that cannot be read.
@@ -207,6 +209,7 @@ impl Proof {
             Proof::Crc64nvme => "crc64nvme",
             Proof::Crc32c => "crc32c",
             Proof::Crc32 => "crc32",
+            Proof::EtagQiniu => "etag_qiniu",
             Proof::EtagMd5 => "etag_md5",
             Proof::EtagMultipart => "etag_multipart",
             Proof::ContentMd5 => "content_md5",

@@ -39,6 +39,8 @@ pub(crate) struct Dialect {
     /// Sent with a read, so that ranges and checksums are as expected.
     pub(crate) read_headers: &'static [(&'static str, &'static str)],
     pub(crate) listing: Listing,
+    /// The signature holds the SHA-256 of the body (AWS V4), which the service compares; else it holds none.
+    pub(crate) signs_body: bool,
     /// Where nobody says where the bucket stands: in the path.
     pub(crate) path_style: bool,
     /// Forbids to write over an object; `None`: the service has no such header.

@@ -57,6 +57,25 @@ impl Payload {
         tokio::task::spawn_blocking(move || payload.md5()).await.unwrap_or_default()
     }
 
+    /// The SHA-256, likewise.
+    pub(crate) async fn sha256_aside(&self) -> [u8; 32] {
+        if self.len < ASIDE {
+            return self.sha256();
+        }
+        let payload = self.clone();
+        tokio::task::spawn_blocking(move || payload.sha256()).await.unwrap_or_default()
+    }
+
+    fn sha256(&self) -> [u8; 32] {
+        let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+        for chunk in &self.chunks {
+            digest.update(chunk);
+        }
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest.finish().as_ref());
+        hash
+    }
+
     /// MD5 of all bytes: twenty times as dear as a CRC, so only where nothing better is kept.
     pub fn md5(&self) -> [u8; 16] {
         let mut digest = md5::Md5::new();

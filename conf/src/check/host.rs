@@ -71,14 +71,7 @@ impl Host {
             Some(port) if port != standard => format!(":{port}"),
             _ => String::new(),
         };
-        let name = match self.name.strip_suffix(".aliyuncs.com") {
-            Some(name) => {
-                let name = name.strip_suffix("-internal").unwrap_or(name);
-                format!("{}.aliyuncs.com", name.strip_prefix("s3.").unwrap_or(name))
-            }
-            None => self.name.clone(),
-        };
-        format!("{name}{port}")
+        format!("{}{port}", same_service(&self.name))
     }
 
     /// The region that the name says, if it says one.
@@ -107,6 +100,25 @@ impl Host {
             EndpointType::Azure | EndpointType::Youpai | EndpointType::Http | EndpointType::Local => None,
         }
     }
+}
+
+/// One name for all that a service is reached by: the public and the internal address, old and new ones, and those
+/// of its other interfaces. Buckets of Amazon have one name in all regions.
+fn same_service(name: &str) -> String {
+    if let Some(name) = name.strip_suffix(".aliyuncs.com") {
+        let name = name.strip_suffix("-internal").unwrap_or(name);
+        return format!("{}.aliyuncs.com", name.strip_prefix("s3.").unwrap_or(name));
+    }
+    if s3_region(name).is_some() || name == "s3-accelerate.amazonaws.com" {
+        let china = if name.ends_with(".cn") { ".cn" } else { "" };
+        return format!("s3.amazonaws.com{china}");
+    }
+    let of = |kind: EndpointType| {
+        let host = Host { scheme: "https", name: name.to_owned(), port: None };
+        host.region(kind).map(|region| format!("{} of {}", region.to_lowercase(), kind.name()))
+    };
+    let kinds = [EndpointType::Cos, EndpointType::Bos, EndpointType::Ks3, EndpointType::Qiniu];
+    kinds.into_iter().find_map(of).unwrap_or_else(|| name.to_owned())
 }
 
 fn split_port(text: &str) -> Result<(&str, Option<u16>), String> {

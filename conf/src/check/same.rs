@@ -65,6 +65,27 @@ mod tests {
     use super::resolved;
 
     #[test]
+    fn a_service_is_the_same_by_all_of_its_names() {
+        use crate::check::host::Host;
+        let identity = |name: &str| Host::parse(name).unwrap().identity();
+        for names in [
+            ["cos.ap-guangzhou.myqcloud.com", "http://cos-internal.ap-guangzhou.tencentcos.cn"],
+            ["s3.bj.bcebos.com", "bj.bcebos.com"],
+            ["ks3-cn-beijing.ksyun.com", "ks3-cn-beijing-internal.ksyuncs.com"],
+            ["s3.cn-east-1.qiniucs.com", "s3-cn-east-1.qiniucs.com"],
+            ["s3.eu-west-1.amazonaws.com", "s3.dualstack.eu-west-1.amazonaws.com"],
+            ["s3.amazonaws.com", "s3-us-west-2.amazonaws.com"],
+            ["oss-cn-beijing.aliyuncs.com", "s3.oss-cn-beijing-internal.aliyuncs.com"],
+        ] {
+            assert_eq!(identity(names[0]), identity(names[1]));
+        }
+        assert_ne!(identity("s3.bj.bcebos.com"), identity("s3.gz.bcebos.com"));
+        assert_ne!(identity("s3.cn-north-1.amazonaws.com.cn"), identity("s3.amazonaws.com"));
+        assert_ne!(identity("cos.ap-beijing.myqcloud.com"), identity("cos.ap-guangzhou.myqcloud.com"));
+        assert_ne!(identity("http://10.0.0.1:9000"), identity("http://10.0.0.1:9001"));
+    }
+
+    #[test]
     fn a_path_is_resolved_through_links_as_far_as_it_exists() {
         let dir = tempfile::tempdir().unwrap();
         let real = dir.path().canonicalize().unwrap().join("real");

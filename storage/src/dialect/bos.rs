@@ -13,6 +13,8 @@ pub(crate) static BOS: Dialect = Dialect {
     also: "x-bce-",
     // Its form over S3 is not in the documents; the native interface writes it in decimal.
     sums: &[Sum::stated(CrcAlgorithm::Crc32IsoHdlc, "x-amz-checksum-crc32", Form::Any)],
+    // "Compatible signature" shows no other way.
+    signs_body: true,
     // The header of the native interface is not in the table of the S3 one.
     no_overwrite: None,
     kms_key: "",

@@ -17,6 +17,9 @@ pub(super) const SHARED: &[(&str, ErrorKind)] = &[
     ("SignatureDoesNotMatch", ErrorKind::BadCredentials),
     ("InvalidToken", ErrorKind::BadCredentials),
     ("ExpiredToken", ErrorKind::CredentialsExpired),
+    // OSS and KS3; BOS.
+    ("SecurityTokenExpired", ErrorKind::CredentialsExpired),
+    ("SessionTokenExpired", ErrorKind::CredentialsExpired),
     ("TokenRefreshRequired", ErrorKind::CredentialsExpired),
     ("RequestTimeTooSkewed", ErrorKind::ClockSkew),
     ("RequestExpired", ErrorKind::ClockSkew),

@@ -18,6 +18,7 @@ pub(crate) static COS: Dialect = Dialect {
     read_headers: &[],
     // "GET Bucket (List Objects)" knows marker and NextMarker alone.
     listing: Listing { v1: true, encoding: Encoding::Honest, token_encoded: false },
+    signs_body: false,
     path_style: false,
     no_overwrite: Some(("x-cos-forbid-overwrite", "true")),
     kms_key: "x-cos-server-side-encryption-cos-kms-key-id",

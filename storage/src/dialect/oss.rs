@@ -17,6 +17,7 @@ pub(crate) static OSS: Dialect = Dialect {
     // Without it a range that cannot be satisfied is answered with 200 and the whole object (GetObject).
     read_headers: &[("x-oss-range-behavior", "standard")],
     listing: Listing { v1: false, encoding: Encoding::Honest, token_encoded: true },
+    signs_body: false,
     path_style: false,
     no_overwrite: Some(("x-oss-forbid-overwrite", "true")),
     kms_key: "x-oss-server-side-encryption-key-id",
@@ -34,7 +35,6 @@ pub(crate) static OSS: Dialect = Dialect {
         ("SymlinkTargetNotExist", ErrorKind::NotFound),
         // "UserDisable": the account has payments overdue.
         ("UserDisable", ErrorKind::AccessDenied),
-        ("SecurityTokenExpired", ErrorKind::CredentialsExpired),
         ("InvalidSecurityToken", ErrorKind::BadCredentials),
         ("SecondLevelDomainForbidden", ErrorKind::WrongEndpoint),
         ("DownloadTrafficRateLimitExceeded", ErrorKind::Throttled),

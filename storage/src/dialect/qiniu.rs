@@ -7,8 +7,8 @@ use super::{Dialect, Encoding, Listing};
 /// Qiniu Kodo.
 pub(crate) static QINIU: Dialect = Dialect {
     name: "qiniu",
-    // It states none. The MD5 that goes with every write is checked by the service, and the ETag of a single PUT
-    // is compared; the whole of a multipart upload is proved by its parts and its length.
+    // It states none. The MD5 that goes with every write is checked by the service. Its ETag is no MD5 but a hash
+    // of its own (`checksum::qetag`), which is compared where an object was written in one piece.
     sums: &[],
     read_headers: &[],
     listing: Listing { v1: false, encoding: Encoding::Without, token_encoded: false },
@@ -18,6 +18,7 @@ pub(crate) static QINIU: Dialect = Dialect {
     // 750 bytes by the native interface ("Limits").
     name_rule: |key| super::some_text_up_to(key, 750),
     name_rule_below: |key| super::text_up_to(key, 750),
+    etag_is_md5: false,
     etag_is_md5_of_parts: false,
     codes: &[],
     ..BASE

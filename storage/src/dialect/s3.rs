@@ -16,6 +16,7 @@ pub(super) const BASE: Dialect = Dialect {
     sums: Sum::AMAZON,
     read_headers: &[("x-amz-checksum-mode", "ENABLED")],
     listing: Listing { v1: false, encoding: Encoding::Unsure, token_encoded: false },
+    signs_body: false,
     path_style: false,
     no_overwrite: Some(("if-none-match", "*")),
     kms_key: "x-amz-server-side-encryption-aws-kms-key-id",

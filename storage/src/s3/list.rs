@@ -180,7 +180,7 @@ impl Client {
         found != Some(PLAIN)
     }
 
-    fn list_call(
+    pub(super) fn list_call(
         &self,
         request: &ListRequest,
         after: Option<&ObjectKey>,

@@ -106,9 +106,7 @@ impl Client {
     }
 
     async fn exchange(&self, call: &Call<'_>) -> Result<Response<Incoming>> {
-        let mut parts = self.unsigned(call)?;
-        let signed = self.signing.sign(&mut parts).await;
-        signed.map_err(|why| call.error(ErrorKind::BadCredentials, why))?;
+        let mut parts = self.signed(call).await?;
         if self.dialect.scheme == Scheme::Oss && self.path_style {
             parts.uri = self.wire_uri(call)?;
         }
@@ -138,6 +136,17 @@ impl Client {
         Err(failure::of_answer(self, call, &head, &body))
     }
 
+    /// With everything that a signature covers.
+    pub(super) async fn signed(&self, call: &Call<'_>) -> Result<Parts> {
+        let mut parts = self.unsigned(call)?;
+        if self.dialect.scheme == Scheme::AwsV4 {
+            parts.headers.insert("x-amz-content-sha256", self.body_hash(&call.payload).await);
+        }
+        let signed = self.signing.sign(&mut parts).await;
+        signed.map_err(|why| call.error(ErrorKind::BadCredentials, why))?;
+        Ok(parts)
+    }
+
     /// An answer that is an XML document.
     pub(super) async fn send_for_xml(&self, call: &Call<'_>) -> Result<(HeaderMap, Bytes)> {
         let (head, body) = self.send(call).await?.into_parts();
@@ -164,10 +173,20 @@ impl Client {
         for (name, value) in &call.headers {
             parts.headers.insert(name.clone(), value.clone());
         }
-        if self.dialect.scheme == Scheme::AwsV4 {
-            parts.headers.insert("x-amz-content-sha256", HeaderValue::from_static("UNSIGNED-PAYLOAD"));
-        }
         Ok(parts)
+    }
+
+    /// What a signature says of the body (Amazon S3 API reference, "Create a canonical request").
+    async fn body_hash(&self, payload: &Payload) -> HeaderValue {
+        const NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        match self.dialect.signs_body {
+            false => HeaderValue::from_static("UNSIGNED-PAYLOAD"),
+            true if payload.is_empty() => HeaderValue::from_static(NOTHING),
+            true => {
+                let hash = hex::encode(payload.sha256_aside().await);
+                HeaderValue::from_str(&hash).unwrap_or(HeaderValue::from_static("UNSIGNED-PAYLOAD"))
+            }
+        }
     }
 
     fn wire_authority(&self) -> String {

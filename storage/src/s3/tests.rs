@@ -6,7 +6,7 @@ mod recorded;
 
 use super::request::{Call, encode};
 use super::*;
-use crate::dialect::{OSS, S3};
+use crate::dialect::{BOS, COS, KS3, OSS, QINIU, S3};
 use crate::meter::RequestKind;
 
 fn client(dialect: &'static Dialect, endpoint: &str, bucket: &str) -> S3Store {
@@ -21,9 +21,11 @@ fn client(dialect: &'static Dialect, endpoint: &str, bucket: &str) -> S3Store {
         secret_key: conf::Secret::Literal("secret".into()),
         ..Endpoint::default()
     };
-    let context =
-        Context { meter: Meter::unlimited(), timeout: std::time::Duration::from_secs(1), job: String::new() };
-    S3Store::open(&endpoint, dialect, &context).unwrap()
+    S3Store::open(&endpoint, dialect, &context()).unwrap()
+}
+
+fn context() -> Context {
+    Context { meter: Meter::unlimited(), timeout: std::time::Duration::from_secs(1), job: String::new() }
 }
 
 #[test]
@@ -174,4 +176,94 @@ async fn oss_signs_the_bucket_also_where_it_stands_in_the_path() {
     store.client().signing.sign(&mut parts).await.unwrap();
     let authorization = parts.headers["authorization"].to_str().unwrap();
     assert!(authorization.starts_with("OSS4-HMAC-SHA256"), "{authorization}");
+}
+
+/// What a request would look like on the wire.
+async fn signed(store: &S3Store, call: &Call<'_>) -> http::request::Parts {
+    store.client().signed(call).await.unwrap()
+}
+
+#[tokio::test]
+async fn cos_is_asked_in_its_own_way() {
+    let store = client(&COS, "https://cos.ap-guangzhou.myqcloud.com", "photos-1250000000");
+    let request = ListRequest { under: "a b/".into(), ..ListRequest::default() };
+    let next = list::Next::After(b"a b/\xc3\xa9".to_vec());
+    let call = store.client().list_call(&request, None, Some(&next), 7, false).unwrap();
+    let parts = signed(&store, &call).await;
+    assert_eq!(
+        parts.uri.to_string(),
+        "https://photos-1250000000.cos.ap-guangzhou.myqcloud.com/?encoding-type=url&max-keys=7&prefix=a%20b%2F&marker=a%20b%2F%C3%A9"
+    );
+    let authorization = parts.headers["authorization"].to_str().unwrap();
+    assert!(authorization.starts_with("q-sign-algorithm=sha1&q-ak=id&"), "{authorization}");
+    assert!(
+        authorization.contains("q-header-list=host&q-url-param-list=encoding-type;marker;max-keys;prefix&")
+    );
+    assert!(store.client().list_v1.load(Ordering::Relaxed), "it has no version 2");
+}
+
+#[tokio::test]
+async fn cos_never_takes_the_bucket_for_an_object_and_its_signer_never_panics() {
+    let store = client(&COS, "https://cos.ap-guangzhou.myqcloud.com", "photos-1250000000");
+    for key in ["./", "a/..", "a/../", "x/./..//"] {
+        let key = ObjectKey::from(key);
+        let call = Call::new(Op::Get, RequestKind::Get, Method::GET, Some(&key));
+        assert_eq!(store.client().signed(&call).await.unwrap_err().kind(), ErrorKind::InvalidName, "{key:?}");
+    }
+    let key = ObjectKey::from("a/../b");
+    let mut call = Call::new(Op::Put, RequestKind::Put, Method::PUT, Some(&key));
+    assert!(signed(&store, &call).await.uri.path().ends_with("/a/../b"));
+    let value = http::HeaderValue::from_bytes("é".as_bytes()).unwrap();
+    call.headers.push((http::HeaderName::from_static("x-cos-meta-a"), value));
+    let error = store.client().signed(&call).await.unwrap_err();
+    assert!(error.to_string().contains("x-cos-meta-a is not ASCII"), "{error}");
+}
+
+/// A signature of COS lives for an hour, and its signer refuses keys that are to be read again before.
+#[tokio::test]
+async fn cos_signs_with_keys_from_files() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "secret").unwrap();
+    let endpoint = Endpoint {
+        kind: conf::job::EndpointType::Cos,
+        endpoint: "https://cos.ap-guangzhou.myqcloud.com".into(),
+        bucket: "p-125".into(),
+        access_key: conf::Secret::Literal("id".into()),
+        secret_key: conf::Secret::File(file.path().to_owned()),
+        session_token: conf::Secret::Literal("token".into()),
+        ..Endpoint::default()
+    };
+    let store = S3Store::open(&endpoint, &COS, &context()).unwrap();
+    let key = ObjectKey::from("k");
+    let parts = signed(&store, &Call::new(Op::Get, RequestKind::Get, Method::GET, Some(&key))).await;
+    assert_eq!(parts.headers["x-cos-security-token"], "token");
+}
+
+#[tokio::test]
+async fn the_others_sign_as_amazon_does_with_what_they_lack_left_out() {
+    let request = ListRequest::default();
+    let query = |store: &S3Store| {
+        let call = store.client().list_call(&request, None, None, 7, true).unwrap();
+        call.query.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    let qiniu = client(&QINIU, "https://s3.cn-east-1.qiniucs.com", "b");
+    assert_eq!(query(&qiniu), ["list-type", "max-keys"]);
+    assert!(qiniu.client().path_style);
+    let ks3 = client(&KS3, "https://ks3-cn-beijing.ksyuncs.com", "b");
+    assert_eq!(query(&ks3), ["list-type", "encoding-type", "max-keys"]);
+    assert!(!ks3.client().path_style);
+    let key = ObjectKey::from("k");
+    let put = |payload: &'static str| {
+        Call::new(Op::Put, RequestKind::Put, Method::PUT, Some(&key)).body(payload.into())
+    };
+    let hash =
+        |parts: http::request::Parts| parts.headers["x-amz-content-sha256"].to_str().unwrap().to_owned();
+    assert_eq!(hash(signed(&ks3, &put("x")).await), "UNSIGNED-PAYLOAD");
+    let bos = client(&BOS, "https://s3.bj.bcebos.com", "b");
+    // SHA-256 of the example in Amazon's documents of the signature.
+    assert_eq!(
+        hash(signed(&bos, &put("Welcome to Amazon S3.")).await),
+        "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072"
+    );
+    assert!(hash(signed(&bos, &put("")).await).starts_with("e3b0c442"));
 }

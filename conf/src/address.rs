@@ -23,6 +23,10 @@ pub fn of_region(kind: EndpointType, provider: &str, region: &str) -> Option<Str
     if (kind, provider) == (EndpointType::S3, "gcs") {
         return Some("https://storage.googleapis.com".to_owned());
     }
+    if kind == EndpointType::Youpai {
+        // "The line is chosen automatically."
+        return Some("https://v0.api.upyun.com".to_owned());
+    }
     if region.is_empty() {
         return None;
     }

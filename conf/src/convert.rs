@@ -179,6 +179,7 @@ fn endpoint_values(section: &'static str, end: &Endpoint, values: &mut Values) {
     put("follow_symlinks", end.follow_symlinks.to_string());
     put("key_list", optional(&end.key_list));
     put("list_page", end.list_page.to_string());
+    put("cdn_domain", string(&end.cdn_domain));
 }
 
 fn sys_values(sys: &SysConf) -> Values {

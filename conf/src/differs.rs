@@ -16,7 +16,7 @@ pub struct Differences {
 }
 
 /// Keys that change neither which objects are moved, nor where to, nor what they become there.
-const RENEWABLE: [&str; 29] = [
+const RENEWABLE: [&str; 30] = [
     "priority",
     "interval",
     "source.provider",
@@ -30,6 +30,7 @@ const RENEWABLE: [&str; 29] = [
     "source.ca_file",
     "source.proxy",
     "source.list_page",
+    "source.cdn_domain",
     "destination.access_key",
     "destination.secret_key",
     "destination.session_token",

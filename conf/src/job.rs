@@ -118,6 +118,9 @@ pub struct Endpoint {
     pub key_list: Option<PathBuf>,
     /// Requests by side, as the pages of a listing: how many keys one asks for.
     pub list_page: u32,
+    /// youpai source: `scheme://host[:port]` that the bytes are read from; empty: the API itself.
+    #[serde(default)]
+    pub cdn_domain: String,
 }
 
 /// Where the bucket's name stands.
@@ -219,7 +222,7 @@ impl Endpoint {
     /// The service has a header that forbids to write over an object.
     pub fn can_forbid_overwrite(&self) -> bool {
         match self.kind {
-            EndpointType::Bos | EndpointType::Qiniu => false,
+            EndpointType::Bos | EndpointType::Qiniu | EndpointType::Youpai => false,
             EndpointType::S3 => {
                 !matches!(&*self.provider, "gcs" | "obs" | "tos" | "netease" | "chinamobile" | "us3")
             }
@@ -302,6 +305,7 @@ impl Default for Endpoint {
             follow_symlinks: false,
             key_list: None,
             list_page: 1000,
+            cdn_domain: String::new(),
         }
     }
 }

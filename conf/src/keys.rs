@@ -196,6 +196,12 @@ const ENDPOINT: &[Key] = &[
         "Source: a file with one key a line (below prefix) that takes the place of a listing, for example an error.list. http: the list of URLs.",
     ),
     key("list_page", Form::Number, "1000", "Keys that one request of a listing asks for; 1 to 1000."),
+    key(
+        "cdn_domain",
+        Form::Text,
+        "\"\"",
+        "youpai source: the bytes are read from this domain of the CDN, not from the API, which is still asked for each object's version and metadata.",
+    ),
 ];
 
 const TASK: &[Key] = &[
@@ -216,7 +222,7 @@ const TRANSFER: &[Key] = &[
         "part_size",
         Form::Size,
         "\"16MiB\"",
-        "Bytes a part; 5MiB to 5GiB. Grows with an object that would need more than 10000 parts.",
+        "Bytes a part, in whole MiB; 5MiB to 5GiB. Grows with an object that would need more than 10000 parts.",
     ),
     key("parts_in_flight", Form::Number, "4", "Parts of one object at the same time; 1 to 64."),
     key(

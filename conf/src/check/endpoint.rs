@@ -16,7 +16,17 @@ pub(crate) enum Side {
 /// Keys that only a destination has a use for.
 const WRITING: [&str; 4] = ["storage_class", "server_side_encryption", "kms_key_id", "forbid_overwrite"];
 /// Keys that only a source has a use for.
-const READING: [&str; 2] = ["key_list", "follow_symlinks"];
+const READING: [&str; 3] = ["key_list", "follow_symlinks", "cdn_domain"];
+/// What UPYUN has no use for: one region, one way to sign, one class.
+const NOT_YOUPAI: [&str; 7] = [
+    "region",
+    "session_token",
+    "anonymous",
+    "addressing",
+    "storage_class",
+    "server_side_encryption",
+    "kms_key_id",
+];
 /// All that counts for a directory.
 const LOCAL: [&str; 6] = ["type", "path", "prefix", "follow_symlinks", "key_list", "list_page"];
 
@@ -39,6 +49,8 @@ pub(crate) fn counts(side: Side, kind: EndpointType, name: &str) -> bool {
         "path" | "follow_symlinks" => kind == EndpointType::Local,
         "signature_version" => kind == EndpointType::Oss,
         "provider" => kind == EndpointType::S3,
+        "cdn_domain" => kind == EndpointType::Youpai,
+        _ if kind == EndpointType::Youpai => !NOT_YOUPAI.contains(&name),
         _ => kind != EndpointType::Local || LOCAL.contains(&name),
     };
     side_fits && kind_fits
@@ -76,6 +88,9 @@ pub(super) fn check(read: &mut Reader<'_>, side: Side) -> Option<Endpoint> {
     }
     if side == Side::Destination && kind != EndpointType::Local {
         writing(read, &mut end);
+    }
+    if used("cdn_domain") {
+        end.cdn_domain = cdn_domain(read, section).unwrap_or_default();
     }
     end.list_page = read.small(section, "list_page", 1, 1000, end.list_page);
     Some(end)
@@ -154,6 +169,14 @@ fn service(read: &mut Reader<'_>, side: Side, end: &mut Endpoint) -> Option<()> 
         vendor::bucket(read, section, end, &host);
     }
     Some(())
+}
+
+fn cdn_domain(read: &mut Reader<'_>, section: &str) -> Option<String> {
+    let domain = read.text(section, "cdn_domain").filter(|domain| !domain.is_empty())?;
+    Host::parse(domain.trim())
+        .map(|host| host.url())
+        .map_err(|what| read.bad(section, "cdn_domain", &what))
+        .ok()
 }
 
 fn signature_version(read: &mut Reader<'_>, section: &str, version: u32) -> u8 {
@@ -278,7 +301,9 @@ fn prefix(read: &mut Reader<'_>, side: Side, kind: EndpointType) -> String {
         read.bad(section, "prefix", "is longer than 1023 bytes: no key can begin with it");
     }
     let inner = prefix.strip_suffix('/').unwrap_or(&prefix);
-    if kind == EndpointType::Local && inner.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+    if matches!(kind, EndpointType::Local | EndpointType::Youpai)
+        && inner.split('/').any(|segment| matches!(segment, "" | "." | ".."))
+    {
         read.bad(
             section,
             "prefix",
@@ -336,6 +361,7 @@ fn credentials(read: &mut Reader<'_>, section: &str, end: &mut Endpoint) {
     match (absent("access_key"), absent("secret_key")) {
         (true, false) => read.missing(section, "access_key", &format!("the {section} has a secret_key but no access_key: add it, or remove both to use the provider's credential chain")),
         (false, true) => read.missing(section, "secret_key", &format!("the {section} has an access_key but no secret_key: add it, or remove both to use the provider's credential chain")),
+        (true, true) if end.kind == EndpointType::Youpai => read.missing(section, "access_key", &format!("the {section} has no operator: add access_key, the operator's name, and secret_key, the password, below [{section}]")),
         (true, true) if !end.session_token.is_empty() => {
             read.bad(section, "session_token", "stands alone: it belongs to an access_key and a secret_key");
         }

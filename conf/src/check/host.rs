@@ -109,6 +109,10 @@ fn same_service(name: &str) -> String {
         let name = name.strip_suffix("-internal").unwrap_or(name);
         return format!("{}.aliyuncs.com", name.strip_prefix("s3.").unwrap_or(name));
     }
+    if ["v0", "v1", "v2", "v3"].map(|line| format!("{line}.api.upyun.com")).contains(&name.to_owned()) {
+        // The lines of several carriers.
+        return "api.upyun.com".to_owned();
+    }
     if s3_region(name).is_some() || name == "s3-accelerate.amazonaws.com" {
         let china = if name.ends_with(".cn") { ".cn" } else { "" };
         return format!("s3.amazonaws.com{china}");

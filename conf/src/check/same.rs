@@ -71,6 +71,7 @@ mod tests {
         for names in [
             ["cos.ap-guangzhou.myqcloud.com", "http://cos-internal.ap-guangzhou.tencentcos.cn"],
             ["s3.bj.bcebos.com", "bj.bcebos.com"],
+            ["v0.api.upyun.com", "http://v3.api.upyun.com"],
             ["ks3-cn-beijing.ksyun.com", "ks3-cn-beijing-internal.ksyuncs.com"],
             ["s3.cn-east-1.qiniucs.com", "s3-cn-east-1.qiniucs.com"],
             ["s3.eu-west-1.amazonaws.com", "s3.dualstack.eu-west-1.amazonaws.com"],

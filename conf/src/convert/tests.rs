@@ -70,7 +70,19 @@ fn ends(side: &'static str) -> impl Strategy<Value = Endpoint> {
         list_page,
         ..Endpoint::default()
     });
-    prop_oneof![local, services(side)]
+    let youpai = (secrets(), secrets(), any::<bool>(), 1..=1000u32).prop_map(
+        move |(access_key, secret_key, cdn, list_page)| Endpoint {
+            kind: EndpointType::Youpai,
+            endpoint: "https://v1.api.upyun.com".into(),
+            bucket: format!("{side}-service"),
+            access_key,
+            secret_key,
+            cdn_domain: if cdn && side == "source" { "http://cdn.example.com".into() } else { String::new() },
+            list_page,
+            ..Endpoint::default()
+        },
+    );
+    prop_oneof![local, services(side), youpai]
 }
 
 fn transfers() -> impl Strategy<Value = TransferConf> {

@@ -102,6 +102,7 @@ fn the_shipped_files_show_every_key_with_its_default() {
         "source.forbid_overwrite",
         "destination.follow_symlinks",
         "destination.key_list",
+        "destination.cdn_domain",
     ];
     must_show(defaults::JOB_TOML, JOB, &idle);
     must_show(defaults::LOCAL_JOB_TOML, JOB, &idle);

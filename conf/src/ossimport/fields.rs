@@ -57,7 +57,12 @@ pub const JOB: &[Field] = &[
         "source.bucket",
         "cos: with appId, as bucket-appId; qiniu: the S3 name of the bucket.",
     ),
-    field("srcPrefix", "", "source.prefix", "local: source.path. cos: one slash in front is taken off."),
+    field(
+        "srcPrefix",
+        "",
+        "source.prefix",
+        "local: source.path. cos, youpai: one slash in front is taken off.",
+    ),
     field("appId", "0", "", "cos: goes behind source.bucket."),
     field("destType", "oss", "destination.type", "Not in the original, which only knew oss."),
     field("destAccessKey", "", "destination.access_key", ""),
@@ -111,10 +116,10 @@ pub const JOB: &[Field] = &[
     field(
         "isDownloadFromCdn",
         "false",
-        "",
-        "true is refused: objects are read from the service itself; set it to false.",
+        "source.cdn_domain",
+        "youpai: true reads the bytes from cdnDomain; of other types it is refused.",
     ),
-    field("cdnDomain", "", "", "See isDownloadFromCdn."),
+    field("cdnDomain", "", "source.cdn_domain", "Counts where isDownloadFromCdn is true."),
     field("httpListFilePath", "", "source.key_list", "http: the list of URLs."),
     field(
         "httpPrefixColumn",

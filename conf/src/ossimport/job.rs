@@ -66,6 +66,14 @@ fn source(old: &mut Old<'_>) {
     if let Some(endpoint) = endpoint(old, &kind, &domain) {
         old.put("source", "endpoint", "srcDomain", endpoint);
     }
+    if kind == "youpai" && old.switch("isDownloadFromCdn", false) {
+        match old.value("cdnDomain").filter(|domain| !domain.is_empty()) {
+            Some(domain) => old.put("source", "cdn_domain", "cdnDomain", domain),
+            None => {
+                old.error("cdnDomain", "is empty, and isDownloadFromCdn is true: write the domain of the CDN")
+            }
+        }
+    }
 }
 
 fn bucket(old: &mut Old<'_>, kind: &str) {
@@ -89,7 +97,9 @@ fn bucket(old: &mut Old<'_>, kind: &str) {
 fn prefix(old: &mut Old<'_>, kind: &str) {
     let Some(prefix) = old.value("srcPrefix") else { return };
     // The original's COS samples write `/docs/` for the prefix `docs/`.
-    let bare = prefix.strip_prefix('/').filter(|_| kind == "cos").unwrap_or(&prefix).to_owned();
+    // Its client for youpai took paths, which begin with a slash.
+    let slashed = matches!(kind, "cos" | "youpai");
+    let bare = prefix.strip_prefix('/').filter(|_| slashed).unwrap_or(&prefix).to_owned();
     old.put("source", "prefix", "srcPrefix", bare);
 }
 
@@ -200,7 +210,8 @@ fn refused(old: &mut Old<'_>) {
     if old.switch("isUseExpressTunnel", false) {
         old.error("isUseExpressTunnel", "is true: the vendor's internal tunnel is not supported; set it to false, and use the ordinary addresses or a proxy (key proxy in TOML)");
     }
-    if old.switch("isDownloadFromCdn", false) {
+    let youpai = old.value("srcType").is_some_and(|kind| kind.eq_ignore_ascii_case("youpai"));
+    if old.switch("isDownloadFromCdn", false) && !youpai {
         old.error(
             "isDownloadFromCdn",
             "is true: objects are read from the service itself, not from a CDN; set it to false",

@@ -111,6 +111,14 @@ fn each_field_of_a_job_is_carried() {
         ("auditMode=detailed", |job| job.transfer.verify == Verify::Checksum),
         ("isAuditAfterImport=true", |job| job.transfer.verify == Verify::Checksum),
         ("jobType=audit\nisAuditAfterImport=false", |job| job.transfer.verify == Verify::Checksum),
+        (
+            "srcType=youpai\nsrcDomain=\nsrcAccessKey=op\nsrcSecretKey=pw\nsrcPrefix=/docs/\nisDownloadFromCdn=true\ncdnDomain=http://cdn.example.com",
+            |job| {
+                job.source.cdn_domain == "http://cdn.example.com"
+                    && job.source.prefix == "docs/"
+                    && job.source.endpoint == "http://v0.api.upyun.com"
+            },
+        ),
         ("getObjectMetaMode=head\nisDownloadFromCdn=false\ncdnDomain=http://cdn", |job| {
             job.name == "test_job"
         }),
@@ -164,6 +172,8 @@ fn each_bad_value_of_a_job_is_refused_by_the_name_of_its_field() {
         ("auditMode=strict", "`auditMode`"),
         ("getObjectMetaMode=get", "`getObjectMetaMode`"),
         ("isDownloadFromCdn=true", "`isDownloadFromCdn` is true"),
+        ("srcType=youpai\nsrcAccessKey=op\nsrcSecretKey=pw\nisDownloadFromCdn=true", "`cdnDomain` is empty"),
+        ("srcType=youpai\nsrcDomain=", "`srcAccessKey` is missing"),
         ("isUseExpressTunnel=true", "`isUseExpressTunnel` is true"),
         ("srcType=cos\nsrcDomain=\nappId=125", "`srcDomain` is empty"),
         ("srcType=cos\nsrcDomain=gz\nappId=app", "`appId` is \"app\""),
@@ -294,14 +304,21 @@ fn each_kind_of_source_has_its_address_and_bucket() {
             "",
         ),
         (
-            "srcType=youpai\nsrcDomain=http://v1.api.upyun.com",
+            "srcType=youpai\nsrcDomain=http://v1.api.upyun.com\nsrcAccessKey=op\nsrcSecretKey=pw",
             EndpointType::Youpai,
             "http://v1.api.upyun.com",
             "photos",
             "",
             "",
         ),
-        ("srcType=youpai\nsrcDomain=", EndpointType::Youpai, "http://v0.api.upyun.com", "photos", "", ""),
+        (
+            "srcType=youpai\nsrcDomain=\nsrcAccessKey=op\nsrcSecretKey=pw",
+            EndpointType::Youpai,
+            "http://v0.api.upyun.com",
+            "photos",
+            "",
+            "",
+        ),
         (
             "srcType=azure\nsrcDomain=core.chinacloudapi.cn\nsrcAccessKey=acc\nsrcSecretKey=k==",
             EndpointType::Azure,

@@ -80,10 +80,12 @@ pub struct PutOptions {
     /// Bytes of the whole object.
     pub size: u64,
     /// For [`Destination::put`], where `Limits::etag_is_md5`: other bytes than these are refused. The source's word,
-    /// so that nobody here has to hash.
+    /// so that nobody here has to hash. Uploads in parts have it where the source states it.
     pub md5: Option<[u8; 16]>,
     /// What is lost of it before the write: for the record alone, in the form of [`Written::not_carried`].
     pub lost: Vec<String>,
+    /// For [`Destination::begin`]: bytes of each part but the last, for services that want to know before; 0: not known.
+    pub part_size: u64,
 }
 
 /// A multipart upload that was begun.

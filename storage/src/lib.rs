@@ -22,7 +22,9 @@ pub mod retry;
 mod s3;
 mod sign;
 pub mod source;
+mod span;
 pub mod upkeep;
+mod upyun;
 
 pub use destination::{Destination, PartDone, PutOptions, Unwanted, UploadRef, Written};
 pub use error::{Error, ErrorKind, Op, Result};

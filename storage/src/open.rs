@@ -15,6 +15,7 @@ use crate::meter::Meter;
 use crate::s3::S3Store;
 use crate::source::Source;
 use crate::upkeep::Upkeep;
+use crate::upyun::UpyunStore;
 
 /// What an adapter needs beside its endpoint.
 #[derive(Debug, Clone)]
@@ -31,6 +32,7 @@ pub struct Context {
 pub fn source(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Source>> {
     match endpoint.kind {
         EndpointType::Local => Ok(Arc::new(LocalSource::new(endpoint, context))),
+        EndpointType::Youpai => Ok(Arc::new(UpyunStore::open(endpoint, context)?)),
         _ => Ok(Arc::new(S3Store::open(endpoint, dialect(endpoint)?, context)?)),
     }
 }
@@ -39,6 +41,7 @@ pub fn source(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Source>>
 pub fn destination(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Destination>> {
     match endpoint.kind {
         EndpointType::Local => Ok(Arc::new(LocalDestination::new(endpoint, context))),
+        EndpointType::Youpai => Ok(Arc::new(UpyunStore::open(endpoint, context)?)),
         _ => Ok(Arc::new(S3Store::open(endpoint, dialect(endpoint)?, context)?)),
     }
 }

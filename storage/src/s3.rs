@@ -1,12 +1,12 @@
 //! The client of the S3 family: source and destination for every dialect.
 
-mod failure;
-mod headers;
-mod hidden;
+pub(crate) mod failure;
+pub(crate) mod headers;
+pub(crate) mod hidden;
 mod list;
 mod multipart;
-mod object;
-mod request;
+pub(crate) mod object;
+pub(crate) mod request;
 mod upkeep;
 mod xml;
 

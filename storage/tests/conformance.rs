@@ -114,6 +114,11 @@ async fn s3_conforms_on_a_strict_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn upyun_conforms_on_a_strict_server() {
+    run_if_there("upyun on the strict server", Place::upyun(CASES.len())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn oss_conforms_on_a_strict_server() {
     run_if_there("oss on the strict server", Place::strict_oss(CASES.len())).await;
 }

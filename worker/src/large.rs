@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use conf::job::Verify;
 use proto::v1;
 use storage::checksum::Hashes;
-use storage::{Checksums, Error, ErrorKind, PartDone, PutOptions, UploadRef, Version};
+use storage::{Checksums, Error, ErrorKind, ObjectMeta, PartDone, PutOptions, UploadRef, Version};
 use tokio_util::sync::CancellationToken;
 
 use crate::budget::Held;
 use crate::flight::Flight;
-use crate::trip::Fetched;
+use crate::trip::{Fetched, Trip};
 
 /// An upload under way.
 pub(crate) struct Large<'a> {
@@ -35,6 +36,15 @@ pub(crate) struct Large<'a> {
     /// An earlier holder began it.
     pub(crate) resumed: bool,
     pub(crate) flight: Flight<'a>,
+}
+
+impl Trip<'_> {
+    /// What an upload is begun and completed with: the MD5 that the source states of the whole goes with it.
+    pub(crate) fn upload_options(&self, meta: &ObjectMeta, part_size: u64) -> PutOptions {
+        let md5 = meta.checksums.md5;
+        let checked = md5.filter(|_| self.mover.job.transfer.verify != Verify::Size);
+        PutOptions { md5: checked, part_size, ..self.options(meta, md5) }
+    }
 }
 
 // === impl Large ===

@@ -100,7 +100,7 @@ impl<'a> Trip<'a> {
         );
         let (fetched, held) =
             self.read_part(part_range(1, part_size, self.entry.size), &self.listed()).await?;
-        let options = self.options(&fetched.meta, fetched.meta.checksums.md5);
+        let options = self.upload_options(&fetched.meta, part_size);
         let version = self.pinned(&fetched.meta);
         let begun_ms = self.tally.astray().unwrap_or_else(|| jiff::Timestamp::now().as_millisecond());
         let intention = v1::Upload {
@@ -335,13 +335,16 @@ impl<'a> Trip<'a> {
     async fn finish(&self, large: &Large<'_>) -> Result<Done, Stopped> {
         let parts: Vec<(PartDone, Hashes)> = large.parts().values().cloned().collect();
         let (parts, hashes): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
-        let whole = join(&hashes);
+        let mut whole = join(&hashes);
         if whole.size != large.size {
             let text = format!("the parts have {} bytes together, the object has {}", whole.size, large.size);
             return Err(Failure::Object { code: ObjectErrorCode::Internal, text }.into());
         }
         let ours = Ours { hashes: &whole, payload: None };
         let source_proved = self.whole_agrees(large, ours).map_err(Stopped::Again)?;
+        // Nobody hashed the whole: the destination's word is compared with the source's.
+        whole.md5 = large.options.md5;
+        let ours = Ours { hashes: &whole, payload: None };
         // With all parts in the books, whoever finds the upload gone can tell that it was completed.
         if *large.saved.lock().await < parts.len() {
             self.save(large.record(self.index)).await?;

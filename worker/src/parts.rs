@@ -38,12 +38,13 @@ pub(crate) fn part_range(number: u32, part_size: u64, size: u64) -> Range<u64> {
     start..start.saturating_add(part_size).min(size)
 }
 
-/// The configured part size, grown by whole MiB until the parts are few enough, within what the destination
-/// takes.
+/// The configured part size in whole MiB, because some services take no others, grown until the parts are few enough,
+/// within what the destination takes.
 pub(crate) fn part_size(size: u64, configured: u64, limits: &storage::destination::Limits) -> u64 {
     const MIB: u64 = 1 << 20;
     let most = u64::from(limits.parts).clamp(1, PARTS);
     let needed = size.div_ceil(most);
+    let configured = if configured > MIB { configured / MIB * MIB } else { configured };
     let needed = if needed > configured { needed.div_ceil(MIB) * MIB } else { configured };
     needed.max(limits.part_min).min(limits.part_max).max(1)
 }

@@ -93,7 +93,7 @@ impl<'a> Trip<'a> {
             begun_ms: recorded.begun_ms,
             size: self.entry.size,
             version: self.pinned(&meta),
-            options: self.options(&meta, meta.checksums.md5),
+            options: self.upload_options(&meta, recorded.part_size),
             source: meta.checksums,
             todo: Mutex::new(todo),
             ready: Mutex::new(ready),
@@ -115,7 +115,8 @@ impl<'a> Trip<'a> {
         if !self.is_same_source(recorded, &meta) {
             return Ok(None);
         }
-        let whole = join(&parts.iter().map(|part| self.hashes_of(part)).collect::<Vec<_>>());
+        let mut whole = join(&parts.iter().map(|part| self.hashes_of(part)).collect::<Vec<_>>());
+        whole.md5 = self.upload_options(&meta, recorded.part_size).md5;
         let proven = self.completed_before(Ours { hashes: &whole, payload: None }).await?;
         let Some(proven) = proven else { return Ok(None) };
         self.forget(recorded.clone()).await?;

@@ -351,7 +351,7 @@ impl<'a> Trip<'a> {
             add("md5", hex::encode(md5));
         }
         headers.user.sort();
-        PutOptions { headers, modified_ms, size: meta.size, md5: None, lost }
+        PutOptions { headers, modified_ms, size: meta.size, lost, ..PutOptions::default() }
     }
 
     /// What a write with these is known not to carry, where its own answer was lost.

@@ -272,11 +272,24 @@ static AZURE: Service = Service {
     acls: &[],
 };
 
+/// What a file of UPYUN does not come with is looked for in its metadata, where the adapter has put it.
+const HOME: Way = As("from user metadata of that name");
+
 /// UPYUN's REST interface: `Content-Type` and `x-upyun-meta-*`.
 static YOUPAI: Service = Service {
     kind: EndpointType::Youpai,
     name: "youpai",
-    read: &[(ContentType, Yes), (Property::Metadata, Yes), (LastModified, Yes), (DirectoryMarker, Yes)],
+    read: &[
+        (ContentType, Yes),
+        (ContentEncoding, HOME),
+        (ContentLanguage, HOME),
+        (ContentDisposition, HOME),
+        (CacheControl, HOME),
+        (Expires, HOME),
+        (Property::Metadata, Yes),
+        (LastModified, Yes),
+        (DirectoryMarker, As("a folder that holds nothing")),
+    ],
     write: &[
         (ContentType, Yes),
         (Property::Metadata, ENCODED),

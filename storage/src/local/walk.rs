@@ -10,7 +10,6 @@ use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
-use proto::ObjectKey;
 use proto::manifest::Entry;
 
 use super::names::{Identity, Listing, TooManyNames};
@@ -19,6 +18,7 @@ use super::temporary::is_temporary;
 use super::{At, Tree, modified_ms};
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::source::{ListRequest, Page};
+use crate::span::Span;
 
 const LIST: At<'static> = At { op: Op::List, key: None };
 
@@ -29,7 +29,7 @@ const OPEN: usize = 2;
 #[derive(Debug)]
 pub(super) struct Walker {
     tree: Arc<Tree>,
-    range: Range,
+    range: Span,
     follow: bool,
     page_size: usize,
     begun: bool,
@@ -53,16 +53,6 @@ struct Frame {
     identity: Identity,
 }
 
-/// Which keys are wanted; all with the endpoint's prefix.
-#[derive(Debug)]
-struct Range {
-    prefix_len: usize,
-    under: Vec<u8>,
-    after: Option<Vec<u8>>,
-    until: Option<Vec<u8>>,
-    folded: bool,
-}
-
 /// What a name stands for.
 enum Kind {
     File,
@@ -75,14 +65,7 @@ enum Kind {
 
 impl Walker {
     pub(super) fn new(tree: Arc<Tree>, request: &ListRequest, follow: bool, page_size: usize) -> Self {
-        let full = |key: &ObjectKey| tree.full(key);
-        let range = Range {
-            prefix_len: tree.prefix.len(),
-            under: full(&request.under),
-            after: request.after.as_ref().map(full),
-            until: request.until.as_ref().map(full),
-            folded: request.folded,
-        };
+        let range = Span::new(&tree.prefix, request);
         Walker {
             tree,
             range,
@@ -330,39 +313,4 @@ fn identity(stat: &FileStat) -> Identity {
 
 fn is(stat: &FileStat, kind: SFlag) -> bool {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == kind
-}
-
-// === impl Range ===
-
-impl Range {
-    /// The key below the endpoint's prefix.
-    fn key(&self, path: &[u8]) -> ObjectKey {
-        ObjectKey::new(path.get(self.prefix_len..).unwrap_or_default().to_vec())
-    }
-
-    fn wants_file(&self, key: &[u8]) -> bool {
-        key.starts_with(&self.under)
-            && self.after.as_ref().is_none_or(|after| key > after.as_slice())
-            && self.until.as_ref().is_none_or(|until| key < until.as_slice())
-    }
-
-    /// Neither is this key or path after where the range begins, nor does it lead there.
-    fn is_behind(&self, path: &[u8]) -> bool {
-        self.after.as_ref().is_some_and(|after| path <= after.as_slice() && !after.starts_with(path))
-    }
-
-    /// May there be wanted keys behind this path, which ends in `/`?
-    fn wants_directory(&self, path: &[u8]) -> bool {
-        if self.folded {
-            // It is listed itself, as a key would be.
-            return self.wants_file(path);
-        }
-        (path.starts_with(&self.under) || self.under.starts_with(path)) && self.reaches(path)
-    }
-
-    /// Does the range reach into what lies behind this path?
-    fn reaches(&self, path: &[u8]) -> bool {
-        self.after.as_ref().is_none_or(|after| path > after.as_slice() || after.starts_with(path))
-            && self.until.as_ref().is_none_or(|until| path < until.as_slice())
-    }
 }

@@ -187,7 +187,7 @@ fn plain(call: &Call<'_>, status: StatusCode, body: &[u8]) -> String {
 }
 
 /// `Retry-After` in seconds, or as a date (RFC 9110, 10.2.3).
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = header(headers, "retry-after");
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
@@ -198,6 +198,6 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// A header as text; empty where it is missing.
-pub(super) fn header(headers: &HeaderMap, name: &str) -> String {
+pub(crate) fn header(headers: &HeaderMap, name: &str) -> String {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
 }

@@ -34,18 +34,18 @@ pub(super) fn plain_class(class: &str, kind: &str) -> Option<String> {
 }
 
 /// Without quotes and the mark of weak ones.
-pub(super) fn bare_etag(etag: &str) -> &str {
+pub(crate) fn bare_etag(etag: &str) -> &str {
     etag.trim().trim_start_matches("W/").trim_matches('"')
 }
 
-pub(super) fn etag(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn etag(headers: &HeaderMap) -> Option<String> {
     let etag = header(headers, "etag");
     let bare = bare_etag(&etag);
     (!bare.is_empty()).then(|| bare.to_owned())
 }
 
 /// RFC 9110, 5.6.7.
-pub(super) fn http_time(text: &str) -> Option<jiff::Timestamp> {
+pub(crate) fn http_time(text: &str) -> Option<jiff::Timestamp> {
     jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 

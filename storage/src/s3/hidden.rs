@@ -26,7 +26,7 @@ const HEADERS: [&str; 5] = [
 /// What one request was sent with, from the moment when it is signed. Its secrets are spelt out when there is an
 /// error, which is rare.
 #[derive(Clone, Default)]
-pub(super) struct Hidden(Arc<Mutex<Option<Sent>>>);
+pub(crate) struct Hidden(Arc<Mutex<Option<Sent>>>);
 
 struct Sent {
     /// Of [`HEADERS`].
@@ -36,14 +36,14 @@ struct Sent {
 
 impl Hidden {
     /// Those of a request that is about to be sent.
-    pub(super) fn keep(&self, headers: &HeaderMap, endpoint: &Arc<Endpoint>) {
+    pub(crate) fn keep(&self, headers: &HeaderMap, endpoint: &Arc<Endpoint>) {
         let values = HEADERS.iter().flat_map(|name| headers.get_all(*name)).cloned().collect();
         let sent = Sent { values, endpoint: endpoint.clone() };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sent);
     }
 
     /// The text without them.
-    pub(super) fn out_of(&self, text: impl Into<String>) -> String {
+    pub(crate) fn out_of(&self, text: impl Into<String>) -> String {
         let sent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let secrets = sent.as_ref().map(Sent::secrets).unwrap_or_default();
         secrets.iter().fold(text.into(), |text, secret| {

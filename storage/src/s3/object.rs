@@ -235,7 +235,7 @@ fn same_version(call: &Call<'_>, version: &Version, meta: &ObjectMeta) -> Result
 }
 
 /// `length` bytes from `skip` on.
-fn slice(body: Body, skip: u64, length: u64) -> Body {
+pub(crate) fn slice(body: Body, skip: u64, length: u64) -> Body {
     let cut = body.scan((skip, length), |(skip, left), chunk| {
         let out = match chunk {
             Err(error) => Some(Err(error)),

@@ -257,7 +257,7 @@ fn is_root(key: &[u8]) -> bool {
 }
 
 /// Every byte but `A-Za-z0-9-_.~`, and `/` where it may stay.
-pub(super) fn encode(out: &mut String, bytes: &[u8], keep_slash: bool) {
+pub(crate) fn encode(out: &mut String, bytes: &[u8], keep_slash: bool) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for byte in bytes {
         match byte {

@@ -26,6 +26,7 @@ const STRICT: Abilities = Abilities {
     checks_whole: true,
     keeps_books: true,
     lists_uploads: false,
+    states_etags: true,
     checks_credentials: true,
 };
 
@@ -108,16 +109,29 @@ impl Place {
         Self::strict("qiniu", EndpointType::Qiniu, can, buckets)
     }
 
+    /// Folders and files; says nothing of what it wrote.
+    pub(crate) fn upyun(buckets: usize) -> Result<Place, String> {
+        let program = program("BRIGADE_UPYUN", beside("upyun"))?;
+        let can = Abilities {
+            key: upyun_key,
+            keeps_headers: false,
+            lists_uploads: true,
+            states_etags: false,
+            ..STRICT
+        };
+        let port = free_port();
+        let mut command = Command::new(program);
+        command.args([&port.to_string(), ACCESS_KEY, SECRET_KEY]).args((0..buckets).map(bucket));
+        Server::start("upyun", EndpointType::Youpai, command, port, can, TempDir::new().unwrap())
+    }
+
     fn strict(
         dialect: &'static str,
         kind: EndpointType,
         can: Abilities,
         buckets: usize,
     ) -> Result<Place, String> {
-        // target/debug/deps/conformance-… → target/debug/family
-        let beside =
-            std::env::current_exe().ok().and_then(|path| Some(path.parent()?.parent()?.join("family")));
-        let program = program("BRIGADE_FAMILY", beside)?;
+        let program = program("BRIGADE_FAMILY", beside("family"))?;
         let port = free_port();
         let mut command = Command::new(program);
         command.args([dialect, &port.to_string(), ACCESS_KEY, SECRET_KEY]).args((0..buckets).map(bucket));
@@ -242,6 +256,11 @@ fn program(variable: &str, otherwise: Option<PathBuf>) -> Result<PathBuf, String
     path.filter(|path| path.exists()).ok_or_else(|| format!("{variable} is not set"))
 }
 
+/// target/debug/deps/conformance-… → target/debug/NAME
+fn beside(name: &str) -> Option<PathBuf> {
+    std::env::current_exe().ok().and_then(|path| Some(path.parent()?.parent()?.join(name)))
+}
+
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -258,6 +277,20 @@ fn local_key(key: &str) -> Fate {
     let path = key.strip_suffix('/').unwrap_or(key);
     let empty = path.split('/').any(str::is_empty);
     if empty || has_bad_segment(path) || key.contains('\0') { Fate::Refused } else { Fate::Kept }
+}
+
+/// Paths; how long they may be is the service's to say.
+fn upyun_key(key: &str) -> Fate {
+    let path = key.strip_suffix('/').unwrap_or(key);
+    let segments = || path.split('/');
+    let no_path = segments().any(|segment| matches!(segment, "" | "." | ".."));
+    if no_path || key.contains(['\r', '\n', '\t', '\0']) {
+        Fate::Refused
+    } else if key.len() > 1023 || segments().any(|segment| segment.len() > 255) {
+        Fate::Either
+    } else {
+        Fate::Kept
+    }
 }
 
 /// Dot segments may be refused before they are sent; a control character may not survive XML.

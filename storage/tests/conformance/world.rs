@@ -42,6 +42,8 @@ pub(crate) struct Abilities {
     pub(crate) keeps_books: bool,
     /// Lists open uploads with the time when each was begun.
     pub(crate) lists_uploads: bool,
+    /// Answers a write with the ETag.
+    pub(crate) states_etags: bool,
     /// Refuses wrong keys.
     pub(crate) checks_credentials: bool,
 }

@@ -33,3 +33,4 @@ mod rounds;
 mod sdk;
 mod skip;
 mod steps;
+mod upyun;

@@ -7,9 +7,9 @@
                                     exit 1 and say how it differs; KEYS.json: keys that must not be there,
                                     --bare: headers and metadata cannot be kept there
 
-SIDE is a JSON text: {"type":"local","path":"/d/"} or {"type":"s3"|"oss"|"cos"|"bos"|"ks3"|"qiniu","endpoint":…,
+SIDE is a JSON text: {"type":"local","path":"/d/"} or {"type":"s3"|"oss"|"cos"|"bos"|"ks3"|"qiniu"|"youpai","endpoint":…,
 "region":…,"bucket":…,"access_key":…,"secret_key":…,"prefix":…}. PLAN: mixed:N[:MAX] | small:N | awkward[:KIND…] |
-vendors:N[:KIND…] | big:N:BYTES | faults:N | file.json; a KIND leaves out what that end cannot hold
+vendors:N[:KIND…] | odd:N | big:N:BYTES | faults:N | file.json; a KIND leaves out what that end cannot hold
 """
 import hashlib
 import json
@@ -26,10 +26,12 @@ AWKWARD = [
 ]
 # What a file system cannot hold, and what the services refuse or their SDKs rewrite on the way.
 NOT_LOCAL = {"a//b", "/a", "with-content/", ".", "..", "a/./b", "a/../b", "../x", "dir/", "k" * 1000 + "/" + "l" * 22}
+NOT_YOUPAI = (NOT_LOCAL - {"dir/"}) | {"tab\tkey", "newline\nkey"}
 NOT_OSS = {"/a", ".", "..", "a/./b", "a/../b", "../x"}
 NOT_KS3 = NOT_OSS - {"/a"}
 LONG = "k" * 1000 + "/" + "l" * 22
-LEFT_OUT = {"local": NOT_LOCAL, "oss": NOT_OSS, "cos": NOT_OSS | {LONG}, "bos": NOT_OSS, "ks3": NOT_KS3, "qiniu": NOT_KS3 | {LONG}}
+LEFT_OUT = {"local": NOT_LOCAL, "oss": NOT_OSS, "cos": NOT_OSS | {LONG}, "bos": NOT_OSS, "ks3": NOT_KS3, "qiniu": NOT_KS3 | {LONG},
+            "youpai": NOT_YOUPAI}
 
 
 def data(key, size):
@@ -63,6 +65,11 @@ def plan(text):
             # Its SDK cannot send it.
             o["headers"].pop("Content-Language", None)
         return out
+    if kind == "odd":  # awkward paths and sizes around every border, that every kind of end can hold
+        names = [k for k in AWKWARD if k not in NOT_LOCAL | NOT_YOUPAI and not k.endswith("/")]
+        sizes = [0, 1, 2, 4095, 65535, 65536, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, (5 << 20) + 3, 12 << 20]
+        return [one(f"d{i % 9}/{i % 4}-{names[i % len(names)]}/o {i:03d}{names[i * 7 % len(names)].replace('/', '!')}",
+                    sizes[i] if i < len(sizes) else (i * 7919) % 9000, i) for i in range(int(args[0]))]
     if kind == "mixed":
         n, most = int(args[0]), int(args[1]) if len(args) > 1 else 300 << 20
         r = random.Random(text)
@@ -181,13 +188,61 @@ class Oss:
                    "meta": {k[11:].lower(): v for k, v in h.items() if k.lower().startswith("x-oss-meta-")}}
 
 
+class Upyun:
+    """Content headers but the type have no home there."""
+
+    def __init__(self, side):
+        import upyun
+        self.prefix = side.get("prefix", "")
+        self.c = upyun.UpYun(side["bucket"], side["access_key"], side["secret_key"],
+                             endpoint=side["endpoint"].split("://")[1])
+
+    def put(self, o):
+        if o["key"].endswith("/"):
+            return self.c.mkdir("/" + self.prefix + o["key"])
+        headers = {"X-Upyun-Meta-" + k: v for k, v in o["meta"].items()}
+        headers["Content-Type"] = o["headers"]["Content-Type"]
+        self.c.put("/" + self.prefix + o["key"], data(o["key"], o["size"]), checksum=True, headers=headers)
+
+    def look(self):
+        with ThreadPoolExecutor(8) as pool:
+            yield from pool.map(self.one, list(self.paths(self.prefix)))
+
+    def paths(self, folder):
+        begin, found = None, 0
+        while begin != "g2gCZAAEbmV4dGQAA2VvZg":
+            page = self.c.get_list_with_iter("/" + folder, limit=1000, begin=begin)
+            begin, found = page["iter"], found + len(page["files"])
+            for entry in page["files"]:
+                path = folder + entry["name"]
+                if entry["type"] == "F":
+                    yield from self.paths(path + "/")
+                else:
+                    yield path
+        if not found and folder != self.prefix:
+            yield folder
+
+    def one(self, path):
+        import io
+        info = self.c.getinfo("/" + path.rstrip("/"))
+        out = io.BytesIO()
+        if not path.endswith("/"):
+            self.c.get("/" + path, out)
+        body = out.getvalue()
+        assert path.endswith("/") or info["content-md5"] == hashlib.md5(body).hexdigest(), path
+        head = {k.lower(): v for k, v in self.c.up_rest.do_http_request("HEAD", "/" + path)}
+        kept = {"Content-Type": head["content-type"]} if "content-type" in head else {}
+        return {"key": path[len(self.prefix):], "size": len(body), "sha256": hashlib.sha256(body).hexdigest(), "headers": kept,
+                "meta": {k[5:]: v for k, v in info.items() if k.startswith("meta-")}}
+
+
 def open_side(text):
     side = json.loads(text)
     vendor = {"cos": "Cos", "bos": "Bos", "ks3": "Ks3", "qiniu": "Qiniu"}.get(side["type"])
     if vendor:
         import world_vendors
         return getattr(world_vendors, vendor)(side, data)
-    return {"local": Local, "s3": S3, "oss": Oss}[side["type"]](side)
+    return {"local": Local, "s3": S3, "oss": Oss, "youpai": Upyun}[side["type"]](side)
 
 
 def seed(side, text):

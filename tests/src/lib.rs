@@ -12,5 +12,6 @@ pub mod proxy;
 pub mod random;
 pub mod servers;
 pub mod stage;
+pub mod upyun;
 pub mod world;
 pub mod writers;

@@ -49,6 +49,11 @@ impl Side {
         self
     }
 
+    /// A service of the UPYUN test server.
+    pub fn youpai(endpoint: &str, bucket: &str, prefix: &str) -> Side {
+        Side::store("youpai", endpoint, bucket, prefix).with("region", "")
+    }
+
     fn store(kind: &str, endpoint: &str, bucket: &str, prefix: &str) -> Side {
         let region = Dialect::named(kind).map_or("us-east-1", Dialect::region);
         Side(json!({
@@ -63,9 +68,13 @@ impl Side {
         if text("type") == "local" {
             return format!("[{name}]\ntype = \"local\"\npath = {:?}\n", text("path"));
         }
-        let region = text("region");
+        // UPYUN has none.
+        let region = match text("region") {
+            none if none.is_empty() => String::new(),
+            region => format!("region = {region:?}\n"),
+        };
         format!(
-            "[{name}]\ntype = {:?}\nendpoint = {:?}\nregion = {region:?}\nbucket = {:?}\nprefix = {:?}\naccess_key = {ACCESS_KEY:?}\nsecret_key = \"${{BRIGADE_TEST_SECRET}}\"\n",
+            "[{name}]\ntype = {:?}\nendpoint = {:?}\n{region}bucket = {:?}\nprefix = {:?}\naccess_key = {ACCESS_KEY:?}\nsecret_key = \"${{BRIGADE_TEST_SECRET}}\"\n",
             text("type"),
             text("endpoint"),
             text("bucket"),

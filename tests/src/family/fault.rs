@@ -99,6 +99,11 @@ impl Change {
     pub fn new(change: impl Fn() + Send + Sync + 'static) -> Change {
         Change(Arc::new(change))
     }
+
+    /// Somebody does it now.
+    pub(crate) fn run(&self) {
+        (self.0)();
+    }
 }
 
 impl std::fmt::Debug for Change {

@@ -131,12 +131,13 @@ fn a_directory_to_upyun_through_faults_and_a_kill() {
     plan(&server, "PUT", "part=1", 0, 1, Action::LoseAnswer);
     plan(&server, "PUT", "stage=complete", 0, 1, Action::Status(503, "50300001", None));
     let home = Home::new();
-    home.job(&from, &to, &format!("[task]\nobject_count_limit = 40\n{PARTS}"));
+    let many = PARTS.replace("threshold = \"5MiB\"", "threshold = \"1MiB\"");
+    home.job(&from, &to, &format!("[task]\nobject_count_limit = 40\n{many}"));
     import_with_a_kill(&home, &server, "PUT", 120);
     must_be_done(&home);
     to.must_equal_bare(ODD);
-    // The answer to a write states nothing; HEAD states the MD5. Of two in parts nobody hashed the whole.
-    assert_eq!(proofs(&home), [("etag_md5".to_owned(), 298), ("size".to_owned(), 2)].into());
+    // The answer to a write states nothing; HEAD states the MD5. Of three in parts nobody hashed the whole.
+    assert_eq!(proofs(&home), [("etag_md5".to_owned(), 297), ("size".to_owned(), 3)].into());
 }
 
 #[test]

@@ -127,6 +127,10 @@ impl Trip<'_> {
                 Ok(meta) => match ours.compare(&meta.checksums, meta.etag.as_deref()) {
                     Verdict::Same(proof, value) => return Ok(Proven::by(proof, value)),
                     Verdict::Differs(difference) => return Err(Unproved::Differs(difference)),
+                    // It is of a kind that cannot be taken of an object in parts; the next one may be small.
+                    Verdict::Unknown if meta.checksums.md5.is_some() => {
+                        note = "the destination states an MD5, which nobody took of the whole".to_owned();
+                    }
                     Verdict::Unknown => {
                         fruitless.fetch_add(1, Ordering::Relaxed);
                     }

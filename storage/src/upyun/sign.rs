@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use conf::{Endpoint, Secret};
-use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
-use sha1::Sha1;
+use ring::hmac::{HMAC_SHA1_FOR_LEGACY_USE_ONLY, Key, sign};
 
 /// Files with keys are read again this often.
 const FILE_LIFE: Duration = Duration::from_secs(300);
@@ -39,14 +38,8 @@ impl Operator {
         if !content_md5.is_empty() {
             text = format!("{text}&{content_md5}");
         }
-        let signature = match Hmac::<Sha1>::new_from_slice(self.password_md5.as_bytes()) {
-            Ok(mut mac) => {
-                mac.update(text.as_bytes());
-                STANDARD.encode(mac.finalize().into_bytes())
-            }
-            // HMAC takes keys of every length.
-            Err(_) => String::new(),
-        };
+        let key = Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, self.password_md5.as_bytes());
+        let signature = STANDARD.encode(sign(&key, text.as_bytes()));
         format!("UPYUN {}:{signature}", self.name)
     }
 }

@@ -11,6 +11,8 @@ pub mod error;
 pub mod fidelity;
 mod http;
 pub mod local;
+mod md5_lanes;
+mod md5_queue;
 #[cfg(feature = "fake")]
 pub mod memory;
 pub mod meta;

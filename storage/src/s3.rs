@@ -24,6 +24,7 @@ use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::fidelity;
 use crate::http::Http;
+use crate::md5_queue::Md5Queue;
 use crate::meta::{ObjectMeta, Version};
 use crate::meter::Meter;
 use crate::open::Context;
@@ -64,6 +65,8 @@ pub(crate) struct Client {
     list_v1: AtomicBool,
     with_sums: Limits,
     without_sums: Limits,
+    /// Of parts whose service states no CRC.
+    md5s: Md5Queue,
 }
 
 impl S3Store {
@@ -109,6 +112,7 @@ impl S3Store {
             list_v1: AtomicBool::new(dialect.listing.v1),
             with_sums: dialect.limits(true, plain, below),
             without_sums: dialect.limits(false, plain, below),
+            md5s: Md5Queue::default(),
         })))
     }
 

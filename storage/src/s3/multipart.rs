@@ -13,6 +13,7 @@ use crate::checksum::md5_of_etag;
 use crate::destination::{PartDone, PutOptions, UploadRef, Whole, Written};
 use crate::dialect::Sum;
 use crate::error::{Error, ErrorKind, Op, Result};
+use crate::md5_queue::Promise;
 use crate::meta::Checksums;
 use crate::meter::RequestKind;
 use crate::payload::Payload;
@@ -84,7 +85,9 @@ impl Client {
             .query("partNumber", number.to_string())
             .query("uploadId", upload.id.clone())
             .body(payload.clone());
-        let (call, md5) = self.checked(call, sums, None).await;
+        // Where the ETag tells, the MD5 is taken while the part is sent, and four at once.
+        let promise = (!sums && self.without_sums.etag_is_md5).then(|| self.md5s.promise(payload));
+        let call = if promise.is_some() { call } else { self.checked(call, sums, None).await };
         let answer = self.send_for_headers(&call).await?;
         self.meter.bytes_written(payload.len());
         let etag = headers::etag(&answer)
@@ -97,7 +100,7 @@ impl Client {
         if let (Some(sum), Some(stated)) = (sum, crc) {
             same_crc(&call, sum, stated)?;
         }
-        let md5 = if crc.is_none() { self.part_md5(&call, &etag, md5).await? } else { None };
+        let md5 = if crc.is_none() { self.part_md5(&call, &etag, promise).await? } else { None };
         Ok(PartDone { number, offset, size: payload.len(), etag, crc, md5 })
     }
 
@@ -106,15 +109,12 @@ impl Client {
         &self,
         call: &Call<'_>,
         etag: &str,
-        taken: Option<[u8; 16]>,
+        promise: Option<Promise>,
     ) -> Result<Option<[u8; 16]>> {
         let Some(stated) = md5_of_etag(etag).filter(|_| self.without_sums.etag_is_md5) else {
             return Ok(None);
         };
-        let md5 = match taken {
-            Some(md5) => md5,
-            None => call.payload.md5_aside().await,
-        };
+        let md5 = promise.unwrap_or_else(|| self.md5s.promise(&call.payload)).kept().await;
         if md5 == stated {
             return Ok(Some(md5));
         }

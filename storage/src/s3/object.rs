@@ -89,7 +89,7 @@ impl Client {
     ) -> Result<Written> {
         let call = Call::new(Op::Put, RequestKind::Put, Method::PUT, Some(key)).body(payload.clone());
         let (mut call, not_carried) = self.write_headers(call, options)?;
-        (call, _) = self.checked(call, sums, options.md5).await;
+        call = self.checked(call, sums, options.md5).await;
         let answer = self.send_for_headers(&call).await?;
         self.meter.bytes_written(payload.len());
         let etag = headers::etag(&answer);
@@ -107,7 +107,7 @@ impl Client {
         mut call: Call<'a>,
         sums: bool,
         known: Option<[u8; 16]>,
-    ) -> (Call<'a>, Option<[u8; 16]>) {
+    ) -> Call<'a> {
         let md5 = match self.dialect.sum().filter(|_| sums) {
             Some(sum) if sum.sent => {
                 let crc = sum.text(call.payload.crc(sum.algorithm));
@@ -124,7 +124,7 @@ impl Client {
         if let Some(md5) = md5 {
             call = call.header("content-md5", &STANDARD.encode(md5));
         }
-        (call, md5)
+        call
     }
 
     /// Headers that stand at the begin of a write: content, metadata, class, encryption, no-overwrite.

@@ -12,6 +12,7 @@
 
 mod cells;
 mod kept;
+mod line;
 mod measure;
 
 use std::collections::BTreeMap;

@@ -4,6 +4,7 @@
 pub(crate) mod endpoint;
 pub(crate) mod host;
 mod reader;
+mod rename;
 mod same;
 mod vendor;
 
@@ -36,6 +37,7 @@ pub(crate) fn job(raw: &Raw, base: &Path, problems: &mut Problems) -> Option<Job
     let destination = endpoint::check(&mut read, endpoint::Side::Destination);
     let task = task(&mut read);
     let transfer = transfer(&mut read);
+    let rename = rename::check(&mut read);
     let (source, destination) = (source?, destination?);
     same::refuse(&mut read, &source, &destination);
     let job = JobConf {
@@ -49,6 +51,7 @@ pub(crate) fn job(raw: &Raw, base: &Path, problems: &mut Problems) -> Option<Job
         destination,
         task,
         transfer,
+        rename,
     };
     Some(job)
 }

@@ -40,7 +40,12 @@ pub(crate) fn job_text(job: &JobConf) -> String {
         "destination" => counts(Side::Destination, job.destination.kind, name),
         _ => true,
     };
-    text(keys::JOB, &values, fits)
+    let mut text = text(keys::JOB, &values, fits);
+    for rule in &job.rename {
+        let (pattern, to) = (string(&rule.pattern), string(&rule.to));
+        text.push_str(&format!("\n[[rename]]\nmatch = {pattern}\nto = {to}\n"));
+    }
+    text
 }
 
 /// The system's parameters as commented TOML.
@@ -50,7 +55,8 @@ pub(crate) fn sys_text(sys: &SysConf) -> String {
 
 fn text(schema: Schema, values: &Values, fits: impl Fn(&str, &str) -> bool) -> String {
     let mut text = String::new();
-    for (section, keys) in schema {
+    // Rules are a list: they follow.
+    for (section, keys) in schema.iter().filter(|(section, _)| *section != "rename") {
         if !section.is_empty() {
             text.push_str(&format!("[{section}]\n"));
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::rename::Rename;
 use crate::secret::{Secret, SecretError};
 
 /// One job file.
@@ -32,6 +33,9 @@ pub struct JobConf {
     pub task: TaskConf,
     /// How objects are moved and proved.
     pub transfer: TransferConf,
+    /// What keys are called at the destination.
+    #[serde(default)]
+    pub rename: Vec<Rename>,
 }
 
 /// `import` or `audit`.
@@ -369,6 +373,7 @@ mod tests {
             destination: Endpoint { secret_key: Secret::Literal("s\"'".into()), ..Endpoint::default() },
             task: TaskConf::default(),
             transfer: TransferConf::default(),
+            rename: vec![Rename { pattern: r"^a/(\d+)\n".into(), to: "${1}\"'''".into() }],
         };
         assert_eq!(JobConf::from_wire(&job.to_wire()).unwrap(), job);
     }

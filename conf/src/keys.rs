@@ -47,8 +47,14 @@ const fn key(name: &'static str, form: Form, default: &'static str, meaning: &'s
 }
 
 /// A job file.
-pub const JOB: Schema =
-    &[("", JOB_TOP), ("source", ENDPOINT), ("destination", ENDPOINT), ("task", TASK), ("transfer", TRANSFER)];
+pub const JOB: Schema = &[
+    ("", JOB_TOP),
+    ("source", ENDPOINT),
+    ("destination", ENDPOINT),
+    ("task", TASK),
+    ("transfer", TRANSFER),
+    ("rename", RENAME),
+];
 
 /// `sys.toml`.
 pub const SYS: Schema = &[("", SYS_TOP), ("worker", SYS_WORKER), ("limits", SYS_LIMITS), ("ssh", SYS_SSH)];
@@ -276,6 +282,21 @@ const TRANSFER: &[Key] = &[
     ),
     key("bytes_per_s", Form::Rate, "\"0\"", "Limit of the job on the whole cluster; 0 is none."),
     key("requests_per_s", Form::Number, "0", "Limit of the job on the whole cluster; 0 is none."),
+];
+
+const RENAME: &[Key] = &[
+    key(
+        "match",
+        Form::Text,
+        "",
+        "A regular expression; every match in the key (what follows the source's prefix) is replaced. ^ and $ are its begin and end. Required.",
+    ),
+    key(
+        "to",
+        Form::Text,
+        "",
+        "What takes the place of a match; $1 or ${name} is a group of the match, $$ a dollar sign. Required; may be empty.",
+    ),
 ];
 
 const SYS_TOP: &[Key] = &[

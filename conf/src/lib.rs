@@ -14,6 +14,7 @@ pub mod load;
 pub mod ossimport;
 mod problem;
 mod raw;
+pub mod rename;
 pub mod secret;
 pub mod sys;
 pub mod units;

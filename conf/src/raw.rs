@@ -1,6 +1,8 @@
 //! The shape of a file: which keys were given, with which values, on which lines. No rules yet, except that
 //! every key is a known one. TOML and the predecessor's properties both end in this form.
 
+mod rules;
+
 use std::collections::BTreeMap;
 
 use toml_edit::{Document, Item, TableLike};
@@ -8,6 +10,7 @@ use toml_edit::{Document, Item, TableLike};
 use crate::keys::{self, Schema};
 use crate::ossimport::fields;
 use crate::problem::Problems;
+pub(crate) use rules::{RawRule, Spot};
 
 /// The values of a file by section and key.
 #[derive(Debug, Default)]
@@ -15,6 +18,8 @@ pub(crate) struct Raw {
     given: BTreeMap<(&'static str, &'static str), Given>,
     /// Dotted key to the field of the predecessor's file that would set it.
     aliases: BTreeMap<&'static str, (&'static str, Option<usize>)>,
+    /// `[[rename]]`.
+    pub(crate) renames: Vec<RawRule>,
 }
 
 /// One value.
@@ -117,6 +122,10 @@ impl Reader<'_> {
     }
 
     fn entry(&mut self, section: &'static str, name: &str, item: &Item, line: Option<usize>) {
+        if section.is_empty() && name == "rename" && keys::section(self.schema, name).is_some() {
+            self.raw.renames = rules::read(self.text, item, line, self.problems);
+            return;
+        }
         if section.is_empty()
             && let Some((inner, _)) = keys::section(self.schema, name)
         {

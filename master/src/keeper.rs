@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use futures::{Stream, StreamExt, TryStreamExt};
 use proto::breakpoint::{self, breakpoint};
 use proto::manifest::{Entry, Existing};
 use proto::{JobName, JobState, ObjectKey, TaskId};
@@ -51,6 +51,32 @@ impl Keeper {
 
     fn id(&self, number: u32) -> TaskId {
         TaskId { job: self.job.clone(), round: self.round, number }
+    }
+
+    /// How many tasks a round before this one has.
+    fn tasks_of(&self, round: u32) -> Result<u32, MasterError> {
+        let damaged = |what: String| MasterError::Damaged { path: self.master.home.state(), what };
+        let record = self.master.store.get::<RoundRecord>(&keys::round(self.job.as_str(), round))?;
+        let record = record.ok_or_else(|| damaged(format!("{} has no round {round}", self.job)))?;
+        let state = ScanState::from_bytes(&record.scan);
+        Ok(state.map_err(|error| damaged(format!("{}, round {round}: {error}", self.job)))?.last_task)
+    }
+
+    /// The entries of these tasks, a task at a time.
+    fn read(
+        &self,
+        tasks: impl Stream<Item = Result<(u32, u32), LedgerError>> + Send + 'static,
+    ) -> BoxStream<'static, Result<Vec<Entry>, LedgerError>> {
+        let keeper = self.clone();
+        let read = move |(round, number)| {
+            let keeper = Keeper { round, ..keeper.clone() };
+            async move {
+                let master = keeper.master.clone();
+                let entries = move |_: &Arc<Master>| keeper.manifests().entries(&keeper.id(number).stem());
+                master.blocking(entries).await.map_err(ledger_error)
+            }
+        };
+        tasks.and_then(read).boxed()
     }
 
     fn manifests(&self) -> Manifests {
@@ -150,16 +176,17 @@ impl Ledger for Keeper {
 
     async fn committed(&self) -> Result<BoxStream<'static, Result<Vec<Entry>, LedgerError>>, LedgerError> {
         let last = self.state().map_err(ledger_error)?.last_task;
-        let keeper = self.clone();
-        let read = move |number| {
-            let keeper = keeper.clone();
-            async move {
-                let master = keeper.master.clone();
-                let entries = move |_: &Arc<Master>| keeper.manifests().entries(&keeper.id(number).stem());
-                master.blocking(entries).await.map_err(ledger_error)
-            }
-        };
-        Ok(stream::iter(1..=last).then(read).boxed())
+        let round = self.round;
+        Ok(self.read(stream::iter(1..=last).map(move |number| Ok((round, number)))))
+    }
+
+    async fn earlier(&self) -> Result<BoxStream<'static, Result<Vec<Entry>, LedgerError>>, LedgerError> {
+        let mut tasks = Vec::new();
+        for round in 1..self.round {
+            let last = self.tasks_of(round).map_err(ledger_error)?;
+            tasks.push((1..=last).map(move |number| Ok((round, number))));
+        }
+        Ok(self.read(stream::iter(tasks.into_iter().flatten())))
     }
 
     fn idle(&self) -> bool {

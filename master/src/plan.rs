@@ -19,6 +19,8 @@ use crate::scan::ledger::{Commit, Ledger, LedgerError, Progress, ScanEnd, ScanSt
 const CLASSES: [u64; 6] = [0, 4 << 10, 64 << 10, 1 << 20, 16 << 20, 1 << 30];
 /// So many prefixes are told apart; objects below others are counted together.
 const PREFIXES: usize = 10_000;
+/// So many keys are shown with what they become, and so many that are refused.
+const FIRST: usize = 10;
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,6 +39,12 @@ pub struct Plan {
     pub list_requests: u64,
     /// What a person should know.
     pub warnings: Vec<String>,
+    /// What the first keys become, in the order of the destination; empty without rules.
+    pub mapping: Vec<(ObjectKey, ObjectKey)>,
+    /// Objects that the rules leave without a name of their own.
+    pub refused: u64,
+    /// The first of them, and why.
+    pub refusals: Vec<(ObjectKey, String)>,
 }
 
 /// Objects and their bytes.
@@ -78,6 +86,9 @@ pub async fn plan(job: &JobConf, source: Arc<dyn Source>, meter: &Meter) -> Resu
             let listed = meter.counts().into_iter().find(|count| count.kind == RequestKind::List);
             let mut plan = counter.tally().plan();
             plan.special = state.special;
+            if job.rename.is_empty() {
+                plan.mapping.clear();
+            }
             plan.warnings = state.warnings;
             plan.list_requests = listed.map_or(0, |count| count.requests);
             Ok(plan)
@@ -98,6 +109,9 @@ struct Tally {
     sizes: [Count; CLASSES.len() + 1],
     prefixes: BTreeMap<Vec<u8>, Count>,
     other: Count,
+    mapping: Vec<(ObjectKey, ObjectKey)>,
+    refused: u64,
+    refusals: Vec<(ObjectKey, String)>,
 }
 
 // === impl Count, Tally, Counter ===
@@ -112,6 +126,7 @@ impl Count {
 impl Tally {
     fn add(&mut self, entry: &Entry) {
         self.all.add(entry);
+        self.map(entry);
         self.sizes[CLASSES.partition_point(|most| *most < entry.size)].add(entry);
         let key = entry.key.as_bytes();
         let prefix = key.iter().position(|byte| *byte == b'/').map_or(&key[..0], |at| &key[..=at]);
@@ -121,6 +136,17 @@ impl Tally {
             self.prefixes.entry(prefix.to_vec()).or_default().add(entry);
         } else {
             self.other.add(entry);
+        }
+    }
+
+    fn map(&mut self, entry: &Entry) {
+        if let Some(why) = &entry.refused {
+            self.refused += 1;
+            if self.refusals.len() < FIRST {
+                self.refusals.push((entry.key.clone(), why.clone()));
+            }
+        } else if self.mapping.len() < FIRST {
+            self.mapping.push((entry.key.clone(), entry.target().clone()));
         }
     }
 
@@ -135,6 +161,9 @@ impl Tally {
                 .map(|(key, count)| (ObjectKey::new(key.clone()), *count))
                 .collect(),
             other_prefixes: self.other,
+            mapping: self.mapping.clone(),
+            refused: self.refused,
+            refusals: self.refusals.clone(),
             ..Plan::default()
         }
     }
@@ -164,6 +193,10 @@ impl Ledger for Counter {
     /// The service broke the order, and everything is listed once more: it is counted anew.
     async fn committed(&self) -> Result<BoxStream<'static, Result<Vec<Entry>, LedgerError>>, LedgerError> {
         *self.tally() = Tally::default();
+        Ok(stream::empty().boxed())
+    }
+
+    async fn earlier(&self) -> Result<BoxStream<'static, Result<Vec<Entry>, LedgerError>>, LedgerError> {
         Ok(stream::empty().boxed())
     }
 

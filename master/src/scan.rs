@@ -3,13 +3,15 @@
 //! Mode `Ranges`: listers walk key ranges (`ranges`, `lister`, `walk`), the committer cuts tasks and commits
 //! them with the positions. A listing out of order ends that: the round goes over to mode `Sorted`, one
 //! listing of everything, sorted on disk (`sorted`, `sort`), minus what is in tasks already. A key list
-//! (`lines`) takes the place of a listing.
+//! (`lines`) takes the place of a listing. Where rules change keys (`mapped`), everything is listed first and sorted
+//! by what it becomes.
 
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 
 use conf::JobConf;
+use conf::rename::Mapping;
 use storage::Source;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -29,6 +31,7 @@ mod keys;
 pub(crate) mod ledger;
 mod lines;
 mod lister;
+mod mapped;
 mod merge;
 mod order;
 mod ranges;
@@ -57,9 +60,12 @@ pub(crate) async fn run(
     if state.done {
         return Ok(ScanEnd::Complete(state));
     }
-    let context = Arc::new(Context::new(job, source, existing, progress, state.warnings.clone()));
+    let mapping = Mapping::new(&job.rename).map_err(|error| ScanError::Internal(error.to_string()))?;
+    // Where keys change, a listing of the source is in another order than one of the destination.
+    let (beside, renamed) = if mapping.is_identity() { (existing, None) } else { (None, existing) };
+    let context = Arc::new(Context::new(job, source, beside, progress, state.warnings.clone()));
     let limits = Limits { count: job.task.object_count_limit as usize, bytes: job.task.object_size_limit };
-    let scan = Scan { job: job.clone(), context, ledger, limits, shutdown };
+    let scan = Scan { job: job.clone(), context, ledger, limits, shutdown, mapping, renamed };
     Box::pin(scan.run(state)).await
 }
 
@@ -69,12 +75,18 @@ struct Scan {
     ledger: Arc<dyn Ledger>,
     limits: Limits,
     shutdown: CancellationToken,
+    mapping: Mapping,
+    /// The destination's listing, of a job that changes keys.
+    renamed: Option<Arc<dyn Source>>,
 }
 
 // === impl Scan ===
 
 impl Scan {
     async fn run(&self, mut state: ScanState) -> Result<ScanEnd, ScanError> {
+        if !self.mapping.is_identity() {
+            return ended(self.mapped(state).await);
+        }
         if let Some(path) = &self.job.source.key_list {
             return ended(self.lines(path, state).await);
         }
@@ -93,21 +105,37 @@ impl Scan {
     async fn ranges(&self, state: ScanState) -> Result<(Option<Halt>, ScanState), ScanError> {
         let table = Arc::new(Table::new(state.ranges.clone(), state.next_range));
         let (out, segments) = mpsc::channel(SEGMENTS);
+        let listers = self.listers(&table, out);
+        let committer = self.committer(state, Some(table));
+        self.drive(committer, segments, supervise(listers)).await
+    }
+
+    fn listers(&self, table: &Arc<Table>, out: mpsc::Sender<Segment>) -> JoinSet<Result<(), Halt>> {
         let lister = Lister { context: self.context.clone(), table: table.clone(), out };
         let mut listers = JoinSet::new();
         for _ in 0..self.job.task.scan_threads.max(1) {
             listers.spawn(lister.clone().work());
         }
         listers.spawn(lister.discover(self.job.task.scan_depth));
-        let committer = self.committer(state, Some(table));
-        self.drive(committer, segments, supervise(listers)).await
+        listers
+    }
+
+    /// Keys change on the way.
+    async fn mapped(&self, state: ScanState) -> Result<(Option<Halt>, ScanState), ScanError> {
+        let (out, segments) = mpsc::channel(SEGMENTS);
+        let committer = self.committer(state, None);
+        let work = Box::pin(mapped::run(self, out));
+        self.drive(committer, segments, async { work.await.err() }).await
+    }
+
+    fn at_once(&self) -> usize {
+        LOOKS_EACH * self.job.task.scan_threads as usize
     }
 
     /// A key list in place of a listing.
     async fn lines(&self, path: &Path, state: ScanState) -> Result<(Option<Halt>, ScanState), ScanError> {
         let (out, segments) = mpsc::channel(SEGMENTS);
-        let at_once = LOOKS_EACH * self.job.task.scan_threads as usize;
-        let work = Box::pin(lines::run(self.context.clone(), path, state.lines, at_once, out));
+        let work = Box::pin(lines::run(self.context.clone(), path, state.lines, self.at_once(), out));
         let committer = self.committer(state, None);
         self.drive(committer, segments, async { work.await.err() }).await
     }

@@ -231,6 +231,7 @@ pub(crate) fn conf(name: &str) -> JobConf {
         },
         task: conf::job::TaskConf::default(),
         transfer: conf::job::TransferConf::default(),
+        rename: Vec::new(),
     }
 }
 

@@ -1,9 +1,10 @@
 //! The manifest of a task: its object list, one immutable file.
 //!
-//! Form, version 1: `BRGM`, the version byte, then a zstd frame with the entries, then a trailer of 16
+//! Form: `BRGM`, the version byte, then a zstd frame with the entries, then a trailer of 16
 //! bytes: the number of entries and the CRC-64/XZ of everything before it (both little-endian). Keys share
 //! the prefix of the key before them, an ETag of 32 hex digits takes 16 bytes. `docs/formats.md` has the
-//! layout of an entry. A file that is cut or changed anywhere does not decode.
+//! layout of an entry. A file that is cut or changed anywhere does not decode. Version 2 has entries of another
+//! destination key and refused ones; a file without any is written as version 1.
 
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, checksum};
@@ -13,6 +14,8 @@ use crate::unpack::unpack;
 
 const MAGIC: &[u8; 4] = b"BRGM";
 const VERSION: u8 = 1;
+/// With entries that say more than those of version 1 can.
+const VERSION_MAPPED: u8 = 2;
 const TRAILER: usize = 16;
 /// A task has 50,000 objects at most.
 const MOST_ENTRIES: u64 = 1 << 16;
@@ -26,6 +29,10 @@ const UPPER_ETAG: u8 = 8;
 const HAS_CLASS: u8 = 16;
 const ABSENT: u8 = 32;
 const PRESENT: u8 = 64;
+/// Another byte of flags follows; version 2.
+const MAPPED: u8 = 128;
+const HAS_TO: u8 = 1;
+const HAS_REFUSAL: u8 = 2;
 
 /// One object to move, as it was listed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -42,6 +49,21 @@ pub struct Entry {
     pub class: Option<String>,
     /// What the destination's listing said.
     pub existing: Existing,
+    /// The key below the destination's prefix, where the job's rules make it another than `key`.
+    pub to: Option<ObjectKey>,
+    /// Why it must not be written, for its record; such an object fails as an invalid name.
+    pub refused: Option<String>,
+}
+
+impl Entry {
+    /// The key below the destination's prefix.
+    pub fn target(&self) -> &ObjectKey {
+        self.to.as_ref().unwrap_or(&self.key)
+    }
+
+    fn is_mapped(&self) -> bool {
+        self.to.is_some() || self.refused.is_some()
+    }
 }
 
 /// The class of an object that a key list names and the source did not have when the list was read.
@@ -70,7 +92,7 @@ pub enum Existing {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
     /// Not a manifest, or of a version that this program does not know.
-    #[error("not a manifest of version {VERSION}")]
+    #[error("not a manifest of a version up to {VERSION_MAPPED}")]
     Unknown,
     /// Cut, or changed.
     #[error("damaged: {0}")]
@@ -88,7 +110,7 @@ pub fn encode(entries: &[Entry]) -> Vec<u8> {
     }
     let mut file = Vec::with_capacity(plain.len() / 2 + 64);
     file.extend_from_slice(MAGIC);
-    file.push(VERSION);
+    file.push(if entries.iter().any(Entry::is_mapped) { VERSION_MAPPED } else { VERSION });
     // Compressing from memory into memory has no way to fail.
     file.extend(zstd::bulk::compress(&plain, 3).unwrap_or_default());
     file.extend((entries.len() as u64).to_le_bytes());
@@ -100,7 +122,8 @@ pub fn encode(entries: &[Entry]) -> Vec<u8> {
 /// The entries of a file that is whole.
 pub fn decode(file: &[u8]) -> Result<Vec<Entry>, ManifestError> {
     let head = MAGIC.len() + 1;
-    if file.len() < head || &file[..4] != MAGIC || file[4] != VERSION {
+    let known = |version| matches!(version, VERSION | VERSION_MAPPED);
+    if file.len() < head || &file[..4] != MAGIC || !known(file[4]) {
         return Err(ManifestError::Unknown);
     }
     if file.len() < head + TRAILER {
@@ -142,6 +165,7 @@ fn write_entry(out: &mut Vec<u8>, before: &[u8], time: &mut i64, entry: &Entry) 
     let mut flags = etag.as_ref().map_or(0, Etag::flags);
     flags |= if entry.modified_ms.is_some() { HAS_TIME } else { 0 };
     flags |= if entry.class.is_some() { HAS_CLASS } else { 0 };
+    flags |= if entry.is_mapped() { MAPPED } else { 0 };
     flags |= match entry.existing {
         Existing::Unknown => 0,
         Existing::Absent => ABSENT,
@@ -169,6 +193,18 @@ fn write_entry(out: &mut Vec<u8>, before: &[u8], time: &mut i64, entry: &Entry) 
             etag.write(out);
         }
     }
+    if entry.is_mapped() {
+        out.push(
+            if entry.to.is_some() { HAS_TO } else { 0 }
+                | if entry.refused.is_some() { HAS_REFUSAL } else { 0 },
+        );
+        if let Some(to) = &entry.to {
+            write_bytes(out, to.as_bytes());
+        }
+        if let Some(why) = &entry.refused {
+            write_bytes(out, why.as_bytes());
+        }
+    }
 }
 
 fn read_entry(input: &mut Input<'_>, before: &[u8], time: &mut i64) -> Option<Entry> {
@@ -194,7 +230,17 @@ fn read_entry(input: &mut Input<'_>, before: &[u8], time: &mut i64) -> Option<En
             Existing::Present { size, modified_ms, etag: read_etag(input, flags)? }
         }
     };
-    Some(Entry { key: ObjectKey::new(Bytes::from(key)), size, modified_ms, etag, class, existing })
+    let (mut to, mut refused) = (None, None);
+    if flags & MAPPED != 0 {
+        let flags = input.byte()?;
+        to = match flags & HAS_TO {
+            0 => None,
+            _ => Some(ObjectKey::new(Bytes::from(input.bytes()?.to_vec()))),
+        };
+        refused = if flags & HAS_REFUSAL != 0 { Some(input.text()?) } else { None };
+    }
+    let key = ObjectKey::new(Bytes::from(key));
+    Some(Entry { key, size, modified_ms, etag, class, existing, to, refused })
 }
 
 /// How an ETag is stored: 32 hex digits of one letter case as 16 bytes, anything else as text.
@@ -328,14 +374,18 @@ mod tests {
     fn entry() -> impl Strategy<Value = Entry> {
         let key = proptest::collection::vec(any::<u8>(), 0..60);
         let class = proptest::option::of("[A-Z_]{1,12}");
-        (key, any::<u64>(), any::<Option<i64>>(), etag(), class, existing()).prop_map(
-            |(key, size, modified_ms, etag, class, existing)| Entry {
+        let to = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..20).prop_map(ObjectKey::new));
+        let mapped = (to, proptest::option::of(".{0,20}"));
+        (key, any::<u64>(), any::<Option<i64>>(), etag(), class, existing(), mapped).prop_map(
+            |(key, size, modified_ms, etag, class, existing, (to, refused))| Entry {
                 key: ObjectKey::new(key),
                 size,
                 modified_ms,
                 etag,
                 class,
                 existing,
+                to,
+                refused,
             },
         )
     }
@@ -362,6 +412,14 @@ mod tests {
         fn noise_is_refused_without_panic(noise in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(decode(&noise).is_err());
         }
+    }
+
+    #[test]
+    fn a_manifest_without_mapped_keys_is_of_the_first_version() {
+        let plain = Entry { key: ObjectKey::from("a"), ..Entry::default() };
+        let mapped = Entry { to: Some(ObjectKey::from("b")), ..plain.clone() };
+        assert_eq!(encode(std::slice::from_ref(&plain))[4], VERSION);
+        assert_eq!(encode(&[plain, mapped])[4], VERSION_MAPPED);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod kill;
 mod limits_of_files;
 mod living;
 mod longest;
+mod mapping;
 mod memory;
 mod model;
 mod one_click;

@@ -328,12 +328,15 @@ impl Mover {
             let text = "the key list names it, and the source does not have it".to_owned();
             return Some(Failure::Object { code: ObjectErrorCode::SourceGone, text });
         }
+        if let Some(why) = &entry.refused {
+            return Some(Failure::Object { code: ObjectErrorCode::InvalidName, text: why.clone() });
+        }
         if entry.key.to_str().is_none() {
             let text =
                 "its name is not UTF-8, and object stores hold no other names. Rename it at the source.";
             return Some(Failure::Object { code: ObjectErrorCode::InvalidName, text: text.to_owned() });
         }
-        let error = self.destination.limits().check_name(&entry.key).err()?;
+        let error = self.destination.limits().check_name(entry.target()).err()?;
         Some(Failure::Object { code: ObjectErrorCode::InvalidName, text: outcome::text(&error) })
     }
 

@@ -105,7 +105,7 @@ impl<'a> Trip<'a> {
         let begun_ms = self.tally.astray().unwrap_or_else(|| jiff::Timestamp::now().as_millisecond());
         let intention = v1::Upload {
             index: self.index,
-            key: self.entry.key.as_bytes().to_vec(),
+            key: self.entry.target().as_bytes().to_vec(),
             part_size,
             source_version: version.to_line(),
             begun_ms,
@@ -147,7 +147,7 @@ impl<'a> Trip<'a> {
         breakpoint(breakpoint::INTENDED);
         let mut turn = self.turn(Side::Destination);
         loop {
-            match self.mover.destination.begin(&self.entry.key, options).await {
+            match self.mover.destination.begin(self.entry.target(), options).await {
                 Ok(to) => {
                     breakpoint(breakpoint::BEGUN);
                     return Ok(to);
@@ -171,7 +171,7 @@ impl<'a> Trip<'a> {
     /// Aborts uploads of this object whose ids were never learnt, if there may be any.
     async fn abort_astray(&self, wanted: &str) {
         let Some(since_ms) = self.tally.astray() else { return };
-        let key = self.entry.key.clone();
+        let key = self.entry.target().clone();
         let unknown = Unwanted::Unknown { key, since_ms, wanted: wanted.to_owned() };
         match self.mover.destination.abort(&unknown).await {
             Ok(aborted) => {
@@ -319,7 +319,7 @@ impl<'a> Trip<'a> {
         if upload.upload_id.is_empty() {
             self.tally.set_astray(Some(upload.begun_ms));
         } else {
-            let to = UploadRef { key: self.entry.key.clone(), id: upload.upload_id.clone() };
+            let to = UploadRef { key: self.entry.target().clone(), id: upload.upload_id.clone() };
             if let Err(error) = self.mover.destination.abort(&Unwanted::Known(to)).await {
                 tracing::warn!(error = %error, "the upload stays open; it is looked for again");
                 self.tally.set_astray(Some(self.tally.astray().unwrap_or(upload.begun_ms)));

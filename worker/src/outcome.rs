@@ -59,7 +59,7 @@ impl Record<'_> {
             millis: u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
             finished_at: Timestamp::now().as_millisecond(),
             worker: self.worker.to_owned(),
-            destination_key: [self.destination.prefix.as_bytes(), self.entry.key.as_bytes()].concat(),
+            destination_key: [self.destination.prefix.as_bytes(), self.entry.target().as_bytes()].concat(),
             ..AuditRecord::default()
         }
     }

@@ -199,7 +199,11 @@ impl Trip<'_> {
             Side::Source => self.mover.source.clone(),
             Side::Destination => self.mover.standing()?,
         };
-        let mut body = end.read(&self.entry.key, None, version).await?.body;
+        let key = match side {
+            Side::Source => &self.entry.key,
+            Side::Destination => self.entry.target(),
+        };
+        let mut body = end.read(key, None, version).await?.body;
         let mut hasher = plan.hasher();
         while let Some(chunk) = body.next().await {
             hasher.update(&chunk?);
@@ -212,7 +216,7 @@ impl Trip<'_> {
         let mut turn = self.turn(Side::Destination);
         loop {
             let head = match self.mover.standing() {
-                Ok(standing) => standing.head(&self.entry.key).await,
+                Ok(standing) => standing.head(self.entry.target()).await,
                 Err(error) => Err(error),
             };
             match head {

@@ -40,7 +40,7 @@ impl<'a> Trip<'a> {
     async fn resume(&self, recorded: &v1::Upload) -> Result<Option<Begin<'a>>, Stopped> {
         let Some(count) = self.part_count(recorded) else { return Ok(None) };
         let parts = self.recorded_parts(recorded, count);
-        let to = UploadRef { key: self.entry.key.clone(), id: recorded.upload_id.clone() };
+        let to = UploadRef { key: self.entry.target().clone(), id: recorded.upload_id.clone() };
         match self.standing_parts(&to, &parts).await? {
             // Some services list no parts for an upload that they do not know: no recorded part is no upload.
             Some(standing) if parts.is_empty() || !standing.is_empty() => {
@@ -134,7 +134,7 @@ impl<'a> Trip<'a> {
 
     /// How many parts the recorded upload has; nothing where the record cannot be this object's.
     fn part_count(&self, recorded: &v1::Upload) -> Option<u32> {
-        let fits = recorded.key == self.entry.key.as_bytes()
+        let fits = recorded.key == self.entry.target().as_bytes()
             && !recorded.upload_id.is_empty()
             && recorded.part_size > 0
             && !recorded.finished;

@@ -123,7 +123,7 @@ impl Trip<'_> {
         let mut turn = self.turn(Side::Destination);
         loop {
             let begun = Instant::now();
-            let put = mover.destination.put(&self.entry.key, options, &fetched.payload).await;
+            let put = mover.destination.put(self.entry.target(), options, &fetched.payload).await;
             mover.waits.destination.fetch_add(micros(begun.elapsed()), Ordering::Relaxed);
             match put {
                 Ok(written) => {

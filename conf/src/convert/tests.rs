@@ -7,6 +7,7 @@ use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 
 use super::{job_text, sys_text};
 use crate::job::{Addressing, Endpoint, EndpointType, JobConf, JobKind, TaskConf, TransferConf, Verify};
+use crate::rename::Rename;
 use crate::secret::Secret;
 use crate::sys::SysConf;
 use crate::{keys, load};
@@ -119,8 +120,10 @@ fn jobs() -> impl Strategy<Value = JobConf> {
         900_000..=9_000_000_000u64,
         -100..=100i32,
     );
-    (top, ends("source"), ends("destination"), task, transfers()).prop_map(
-        |(top, source, destination, task, transfer)| {
+    let rule = ("[a-z]{1,4}[.*+]?|\\^\\(x\n\"'\\)", "[a-z\"'\n ]{0,4}");
+    let rename = proptest::collection::vec(rule.prop_map(|(pattern, to)| Rename { pattern, to }), 0..3);
+    (top, ends("source"), ends("destination"), task, transfers(), rename).prop_map(
+        |(top, source, destination, task, transfer, rename)| {
             let (name, switch, since, interval, priority) = top;
             JobConf {
                 name,
@@ -138,6 +141,7 @@ fn jobs() -> impl Strategy<Value = JobConf> {
                     scan_depth: task.3,
                 },
                 transfer,
+                rename,
             }
         },
     )
@@ -191,6 +195,7 @@ fn the_defaults_of_the_schema_are_those_of_the_valid_form() {
         destination: Endpoint::default(),
         task: TaskConf::default(),
         transfer: TransferConf::default(),
+        rename: Vec::new(),
     };
     let live = |text: &str| {
         let lines = text.lines().filter(|line| line.contains(" = ") && !line.starts_with('#'));

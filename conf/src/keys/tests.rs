@@ -103,6 +103,8 @@ fn the_shipped_files_show_every_key_with_its_default() {
         "destination.follow_symlinks",
         "destination.key_list",
         "destination.cdn_domain",
+        "rename.match",
+        "rename.to",
     ];
     must_show(defaults::JOB_TOML, JOB, &idle);
     must_show(defaults::LOCAL_JOB_TOML, JOB, &idle);

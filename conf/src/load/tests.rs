@@ -9,6 +9,7 @@ use crate::job::{Addressing, EndpointType, JobConf, JobKind, Verify};
 use crate::{Secret, SysConf, defaults};
 
 mod vendors;
+mod rules;
 
 struct Files(tempfile::TempDir);
 

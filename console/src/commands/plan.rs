@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use conf::Home;
+use conf::{Home, JobConf};
 use master::plan::{Count, Plan};
-use proto::text::grouped;
+use proto::ObjectKey;
+use proto::text::{counted, grouped};
 use serde_json::{Value, json};
 use storage::Meter;
 
@@ -26,11 +27,11 @@ pub(crate) async fn run(file: Option<&Path>, home: &Home, output: &Output) -> Ou
     let plan = plan.map_err(|error| {
         Failure::new(format!("the source {} cannot be listed to its end: {error}", job.source.describe()))
     })?;
-    output.text(&text(&job.source.describe(), &plan));
+    output.text(&(text(&job.source.describe(), &plan) + &mapping(&job.destination.prefix, &plan)));
     for warning in &plan.warnings {
         output.note(&format!("warning: {warning}"));
     }
-    output.json(&document(&job.name, &plan));
+    output.json(&document(&job, &plan));
     Ok(Exit::Done)
 }
 
@@ -70,6 +71,22 @@ fn text(source: &str, plan: &Plan) -> String {
     text.trim_end().to_owned()
 }
 
+/// What the rules make of the first keys.
+fn mapping(prefix: &str, plan: &Plan) -> String {
+    let mut text = String::new();
+    for (at, (key, to)) in plan.mapping.iter().enumerate() {
+        text.push_str(if at == 0 { "\nthe first keys, and what they become:\n" } else { "\n" });
+        text.push_str(&format!("  {key}  ->  {}{to}", ObjectKey::from(prefix)));
+    }
+    if plan.refused > 0 {
+        text.push_str(&format!("\n{} would fail with INVALID_NAME:", counted(plan.refused, "object")));
+    }
+    for (key, why) in &plan.refusals {
+        text.push_str(&format!("\n  {key}: {why}"));
+    }
+    text
+}
+
 fn class(before: Option<u64>, most: Option<u64>) -> String {
     match (before, most) {
         (_, Some(0)) => "empty".to_owned(),
@@ -78,7 +95,10 @@ fn class(before: Option<u64>, most: Option<u64>) -> String {
     }
 }
 
-fn document(job: &str, plan: &Plan) -> Value {
+fn document(job: &JobConf, plan: &Plan) -> Value {
+    let full = |to: &ObjectKey| format!("{}{to}", ObjectKey::from(&*job.destination.prefix));
+    let mapping = plan.mapping.iter().map(|(key, to)| json!({ "key": key.to_string(), "to": full(to) }));
+    let refusals = plan.refusals.iter().map(|(key, why)| json!({ "key": key.to_string(), "text": why }));
     let count = |count: &Count| json!({ "objects": count.objects, "bytes": count.bytes });
     let sizes = plan
         .sizes
@@ -88,7 +108,7 @@ fn document(job: &str, plan: &Plan) -> Value {
         |(prefix, all)| json!({ "prefix": prefix.to_string(), "objects": all.objects, "bytes": all.bytes }),
     );
     json!({
-        "job": job,
+        "job": job.name,
         "objects": plan.all.objects,
         "bytes": plan.all.bytes,
         "special": plan.special,
@@ -97,5 +117,8 @@ fn document(job: &str, plan: &Plan) -> Value {
         "other_prefixes": count(&plan.other_prefixes),
         "list_requests": plan.list_requests,
         "warnings": plan.warnings,
+        "mapping": mapping.collect::<Vec<_>>(),
+        "refused": plan.refused,
+        "refusals": refusals.collect::<Vec<_>>(),
     })
 }

@@ -114,6 +114,9 @@ pub(crate) trait Ledger: Send + Sync {
     /// Every entry that is already in a task of this round, in any order; only the keys are looked at.
     async fn committed(&self) -> Result<BoxStream<'static, Result<Vec<Entry>, LedgerError>>, LedgerError>;
 
+    /// Every entry of the rounds before this one, in any order; only the keys and refusals are looked at.
+    async fn earlier(&self) -> Result<BoxStream<'static, Result<Vec<Entry>, LedgerError>>, LedgerError>;
+
     /// Workers have nothing to do: a small task now is better than a full one later.
     fn idle(&self) -> bool;
 

@@ -1,9 +1,11 @@
 //! Merge-join with the destination's listing: two streams instead of one question an object.
 
+use std::sync::Arc;
 use std::vec::IntoIter;
 
 use proto::ObjectKey;
 use proto::manifest::{Entry, Existing};
+use storage::Source;
 
 use super::context::{Context, Halt};
 use super::walk::{Start, Walk};
@@ -29,16 +31,21 @@ enum State {
 impl Join {
     /// From what is after `after` on; none when the destination is not listed.
     pub(crate) fn new(context: &Context, after: Option<ObjectKey>) -> Option<Self> {
-        let listing = context.existing.clone()?;
-        let walk = Walk::new(listing, context.patience(), None, Start { after, meet: None });
-        let trust_absent = context.trust_absent;
-        Some(Join { walk, page: Vec::new().into_iter(), state: State::Listing, trust_absent })
+        context.existing.clone().map(|listing| Join::over(listing, context, after))
     }
 
-    /// What the destination has of these entries, which rise from call to call.
+    /// Of this listing.
+    pub(crate) fn over(listing: Arc<dyn Source>, context: &Context, after: Option<ObjectKey>) -> Self {
+        let walk = Walk::new(listing, context.patience(), None, Start { after, meet: None });
+        let trust_absent = context.trust_absent;
+        Join { walk, page: Vec::new().into_iter(), state: State::Listing, trust_absent }
+    }
+
+    /// What the destination has of these entries, whose keys there rise from call to call.
     pub(crate) async fn fill(&mut self, context: &Context, entries: &mut [Entry]) {
         for entry in entries {
-            entry.existing = self.find(context, &entry.key).await;
+            let existing = self.find(context, entry.target()).await;
+            entry.existing = existing;
         }
     }
 

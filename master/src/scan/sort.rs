@@ -1,4 +1,4 @@
-//! Sorts a listing on disk: runs of bounded size, merged into one rising stream.
+//! Sorts a listing on disk by the keys of the destination: runs of bounded size, merged into one rising stream.
 //!
 //! A run is a file of blocks: the length (u32, little-endian) and the entries in the form of a manifest,
 //! which carries its checksum. Runs never outlive the scan that made them; after a crash the sort begins anew.
@@ -43,12 +43,15 @@ pub(crate) struct Run {
     entries: u64,
 }
 
+/// By what it is called at the destination, and by its own key among those that are called alike.
+type Place = (ObjectKey, ObjectKey);
+
 /// Sorted files as one stream: rising, each key once.
 #[derive(Debug)]
 pub(crate) struct Merged {
     readers: Vec<Reader>,
     /// The next entry of each reader, smallest key first.
-    heads: BinaryHeap<Reverse<(ObjectKey, usize)>>,
+    heads: BinaryHeap<Reverse<(Place, usize)>>,
     doubles: u64,
 }
 
@@ -110,7 +113,7 @@ impl Sorter {
         if self.entries.is_empty() {
             return Ok(());
         }
-        self.entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        self.entries.sort_unstable_by(|a, b| (a.target(), &a.key).cmp(&(b.target(), &b.key)));
         let mut writer = self.writer()?;
         self.entries.drain(..).try_for_each(|entry| writer.add(entry))?;
         self.bytes = 0;
@@ -128,7 +131,13 @@ impl Sorter {
 
 /// About what an entry takes in memory.
 fn memory(entry: &Entry) -> usize {
-    size_of::<Entry>() + entry.key.as_bytes().len() + entry.etag.as_ref().map_or(0, String::len) + 48
+    let etag = entry.etag.as_ref().map_or(0, String::len);
+    let to = entry.to.as_ref().map_or(0, |to| to.as_bytes().len() + 48);
+    size_of::<Entry>() + entry.key.as_bytes().len() + etag + to + 48
+}
+
+fn place(entry: &Entry) -> Place {
+    (entry.target().clone(), entry.key.clone())
 }
 
 struct Writer {
@@ -180,7 +189,8 @@ impl Merged {
     /// The next entry: the largest key so far. Blocks.
     pub(crate) fn next(&mut self) -> Result<Option<Entry>, ScanError> {
         let Some(mut entry) = self.pop()? else { return Ok(None) };
-        while self.heads.peek().is_some_and(|Reverse((key, _))| *key == entry.key) {
+        let place = place(&entry);
+        while self.heads.peek().is_some_and(|Reverse((next, _))| *next == place) {
             self.doubles += 1;
             // Listed twice: the later version is the one to move.
             if let Some(other) = self.pop()?.filter(|other| other.modified_ms > entry.modified_ms) {
@@ -215,14 +225,14 @@ impl Reader {
         Ok(Reader { run, file: BufReader::new(input), block: Vec::new().into_iter(), left })
     }
 
-    /// The key of the next entry, reading the next block where needed.
-    fn head(&mut self) -> Result<Option<ObjectKey>, ScanError> {
+    /// The place of the next entry, reading the next block where needed.
+    fn head(&mut self) -> Result<Option<Place>, ScanError> {
         if self.block.as_slice().is_empty() && self.left > 0 {
             let block = self.read()?;
             self.left = self.left.saturating_sub(block.len() as u64);
             self.block = block.into_iter();
         }
-        Ok(self.block.as_slice().first().map(|entry| entry.key.clone()))
+        Ok(self.block.as_slice().first().map(place))
     }
 
     fn read(&mut self) -> Result<Vec<Entry>, ScanError> {

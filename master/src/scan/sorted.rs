@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 
+use conf::rename::Mapping;
 use futures::StreamExt;
 use proto::ObjectKey;
 use proto::manifest::Entry;
@@ -38,7 +39,7 @@ pub(crate) async fn run(
     let (source, special) = loop {
         let (all, own) = (scratch.clone(), dir.clone());
         blocking(move || sort::remove(&all).and_then(|()| sort::make(&own))).await?;
-        match list(&context, &dir).await {
+        match list(&context, &Mapping::default(), &dir).await {
             Ok(listed) => break listed,
             Err(Halt::Failed(ScanError::Source(error))) => patience.wait(error).await?,
             Err(halt) => return Err(halt),
@@ -52,7 +53,7 @@ pub(crate) async fn run(
 }
 
 /// One listing from the first page to the last.
-async fn list(context: &Context, dir: &Path) -> Result<(Sorter, u64), Halt> {
+pub(super) async fn list(context: &Context, mapping: &Mapping, dir: &Path) -> Result<(Sorter, u64), Halt> {
     let mut sorter = Sorter::new(dir.to_owned(), "source");
     let mut pages = context.source.list(ListRequest::default());
     let mut guard = Guard::default();
@@ -66,6 +67,7 @@ async fn list(context: &Context, dir: &Path) -> Result<(Sorter, u64), Halt> {
         }
         let mut entries = page.entries;
         entries.retain(|entry| context.filter.keeps(entry));
+        super::mapped::apply(mapping, &mut entries);
         sorter = blocking(move || sorter.push(entries).map(|()| sorter)).await?;
     }
     Ok((sorter, special))
@@ -107,7 +109,7 @@ async fn send(
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ScanError> + Send + 'static,
 ) -> Result<T, Halt> {
     match spawn_blocking(work).await {

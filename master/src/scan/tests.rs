@@ -15,6 +15,7 @@ use super::*;
 use fake::{Book, Service, by_bytes, by_folder, by_noise};
 
 mod fake;
+mod mapped;
 mod speed;
 
 fn job(threads: u32, count: u32) -> JobConf {
@@ -29,6 +30,7 @@ fn job(threads: u32, count: u32) -> JobConf {
         destination: Endpoint::default(),
         task: TaskConf { scan_threads: threads, object_count_limit: count, ..TaskConf::default() },
         transfer: TransferConf::default(),
+        rename: Vec::new(),
     }
 }
 

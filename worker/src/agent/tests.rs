@@ -159,6 +159,7 @@ fn files(root: &Path, objects: u32) -> (Vec<u8>, Vec<u8>) {
         destination: local("out"),
         task: TaskConf::default(),
         transfer: TransferConf::default(),
+        rename: Vec::new(),
     };
     std::fs::create_dir_all(root.join("in")).unwrap();
     std::fs::create_dir_all(root.join("out")).unwrap();

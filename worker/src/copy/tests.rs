@@ -66,6 +66,7 @@ impl Line {
             destination: Endpoint { kind: EndpointType::Oss, prefix: "in/".into(), ..Endpoint::default() },
             task: TaskConf::default(),
             transfer,
+            rename: Vec::new(),
         };
         Line {
             source: MemoryStore::new(),

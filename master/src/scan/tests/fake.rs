@@ -201,6 +201,8 @@ pub(super) struct Book {
     pub(super) dies_after: bool,
     pub(super) scratch: tempfile::TempDir,
     pub(super) latency: Duration,
+    /// Of the rounds before.
+    pub(super) earlier: Vec<Entry>,
 }
 
 impl Book {
@@ -214,6 +216,7 @@ impl Book {
             dies_after: false,
             scratch: tempfile::tempdir().unwrap(),
             latency: Duration::from_millis(10),
+            earlier: Vec::new(),
         }
     }
 
@@ -256,6 +259,10 @@ impl Ledger for Book {
     async fn committed(&self) -> Result<BoxStream<'static, Result<Vec<Entry>, LedgerError>>, LedgerError> {
         let tasks: Vec<_> = self.tasks.lock().unwrap().iter().rev().map(|t| Ok(t.entries.clone())).collect();
         Ok(stream::iter(tasks).boxed())
+    }
+
+    async fn earlier(&self) -> Result<BoxStream<'static, Result<Vec<Entry>, LedgerError>>, LedgerError> {
+        Ok(stream::iter([Ok(self.earlier.clone())]).boxed())
     }
 
     fn idle(&self) -> bool {

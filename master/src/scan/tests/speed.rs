@@ -102,6 +102,10 @@ impl Ledger for Shredder {
         Ok(stream::empty().boxed())
     }
 
+    async fn earlier(&self) -> Result<BoxStream<'static, Result<Vec<Entry>, LedgerError>>, LedgerError> {
+        Ok(stream::empty().boxed())
+    }
+
     fn idle(&self) -> bool {
         false
     }

@@ -1,6 +1,7 @@
 //! From the shape of a file to its valid form. Every refusal and every warning is collected with its line,
 //! the key as the user wrote it, what is wrong and what to do.
 
+mod archived;
 pub(crate) mod endpoint;
 pub(crate) mod host;
 mod reader;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use toml_edit::Value;
 
 use crate::check::endpoint::{Side, counts};
-use crate::job::{Addressing, Endpoint, JobConf, JobKind, Verify};
+use crate::job::{Addressing, Endpoint, JobConf, JobKind, OnArchived, RestoreTier, Verify};
 use crate::keys::{self, Key, Schema};
 use crate::load::{self, Checked, Kind, Problem};
 use crate::secret::Secret;
@@ -186,6 +186,19 @@ fn endpoint_values(section: &'static str, end: &Endpoint, values: &mut Values) {
     put("key_list", optional(&end.key_list));
     put("list_page", end.list_page.to_string());
     put("cdn_domain", string(&end.cdn_domain));
+    let on_archived = match end.on_archived {
+        OnArchived::Fail => "fail",
+        OnArchived::Skip => "skip",
+        OnArchived::Restore => "restore",
+    };
+    let tier = match end.restore_tier {
+        RestoreTier::Expedited => "expedited",
+        RestoreTier::Standard => "standard",
+        RestoreTier::Bulk => "bulk",
+    };
+    put("on_archived", string(on_archived));
+    put("restore_tier", string(tier));
+    put("restore_days", end.restore_days.to_string());
 }
 
 fn sys_values(sys: &SysConf) -> Values {

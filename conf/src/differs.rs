@@ -16,7 +16,7 @@ pub struct Differences {
 }
 
 /// Keys that change neither which objects are moved, nor where to, nor what they become there.
-const RENEWABLE: [&str; 30] = [
+const RENEWABLE: [&str; 33] = [
     "priority",
     "interval",
     "source.provider",
@@ -31,6 +31,9 @@ const RENEWABLE: [&str; 30] = [
     "source.proxy",
     "source.list_page",
     "source.cdn_domain",
+    "source.on_archived",
+    "source.restore_tier",
+    "source.restore_days",
     "destination.access_key",
     "destination.secret_key",
     "destination.session_token",

@@ -125,6 +125,46 @@ pub struct Endpoint {
     /// youpai source: `scheme://host[:port]` that the bytes are read from; empty: the API itself.
     #[serde(default)]
     pub cdn_domain: String,
+    /// Source: what becomes of objects that are archived.
+    #[serde(default)]
+    pub on_archived: OnArchived,
+    /// Source, with `OnArchived::Restore`: how fast.
+    #[serde(default)]
+    pub restore_tier: RestoreTier,
+    /// Source, with `OnArchived::Restore`: days for which the restored copy stays.
+    #[serde(default = "a_week")]
+    pub restore_days: u32,
+}
+
+/// What becomes of an object that has to be restored before it can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnArchived {
+    /// It fails.
+    #[default]
+    Fail,
+    /// It is left alone, and counted.
+    Skip,
+    /// It is restored, and moved when it can be read.
+    Restore,
+}
+
+/// How fast an object is restored; what that costs is the provider's matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestoreTier {
+    /// Within minutes, where the class has it.
+    Expedited,
+    /// Within hours.
+    #[default]
+    Standard,
+    /// Within half a day or two.
+    Bulk,
+}
+
+/// What jobs have that were submitted before there was the key.
+fn a_week() -> u32 {
+    7
 }
 
 /// Where the bucket's name stands.
@@ -310,6 +350,9 @@ impl Default for Endpoint {
             key_list: None,
             list_page: 1000,
             cdn_domain: String::new(),
+            on_archived: OnArchived::Fail,
+            restore_tier: RestoreTier::Standard,
+            restore_days: a_week(),
         }
     }
 }

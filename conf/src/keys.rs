@@ -78,6 +78,8 @@ pub const PROVIDERS: &[&str] = &[
     "chinamobile",
     "us3",
 ];
+const ON_ARCHIVED: Form = Form::Choice(&["fail", "skip", "restore"]);
+const TIERS: Form = Form::Choice(&["expedited", "standard", "bulk"]);
 const VERIFY: Form = Form::Choice(&["checksum", "size", "full"]);
 
 const JOB_TOP: &[Key] = &[
@@ -207,6 +209,24 @@ const ENDPOINT: &[Key] = &[
         Form::Text,
         "\"\"",
         "youpai source: the bytes are read from this domain of the CDN, not from the API, which is still asked for each object's version and metadata.",
+    ),
+    key(
+        "on_archived",
+        ON_ARCHIVED,
+        "\"fail\"",
+        "Source: what becomes of objects that have to be restored before they can be read. fail records them as ARCHIVED, skip leaves them alone and counts them, restore asks for each once (s3, oss, cos; it costs money) and moves it when it can be read.",
+    ),
+    key(
+        "restore_tier",
+        TIERS,
+        "\"standard\"",
+        "Source, with on_archived = \"restore\": how fast; not every class has every tier.",
+    ),
+    key(
+        "restore_days",
+        Form::Number,
+        "7",
+        "Source, with on_archived = \"restore\": days for which the restored copies stay; 1 to 365 (OSS Archive: 1 to 7).",
     ),
 ];
 

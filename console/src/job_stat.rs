@@ -56,8 +56,36 @@ pub(crate) fn document(stat: &v1::JobStat) -> Value {
         "warnings": stat.warnings,
         "source": stat.source,
         "destination": stat.destination,
+        "waiting": waiting(stat),
         "folder": stat.folder,
     })
+}
+
+/// What waits for a restore at the source; null: nothing does.
+fn waiting(stat: &v1::JobStat) -> Value {
+    match stat.objects_waiting {
+        0 => Value::Null,
+        objects => json!({
+            "objects": objects, "since": time(stat.waiting_since_ms), "next_look": time(stat.next_look_ms),
+        }),
+    }
+}
+
+/// `12 objects for a restore since 2026-11-21 10:00:00 UTC, looked at again at 11:00:00`.
+pub(crate) fn waits(stat: &v1::JobStat) -> String {
+    if stat.objects_waiting == 0 {
+        return String::new();
+    }
+    let at = |ms, form| {
+        let time = Timestamp::from_millisecond(ms).unwrap_or_default();
+        time.strftime(form).to_string()
+    };
+    let next = match stat.next_look_ms {
+        0 => "being looked at".to_owned(),
+        ms => format!("looked at again at {}", at(ms, "%H:%M:%S")),
+    };
+    let since = at(stat.waiting_since_ms, "%Y-%m-%d %H:%M:%S UTC");
+    format!("{} for a restore at the source since {since}, {next}", counted(stat.objects_waiting, "object"))
 }
 
 fn text(text: &str) -> Value {
@@ -125,6 +153,7 @@ pub(crate) fn table(stat: &v1::JobStat) -> String {
             count(stat.objects_failed)
         ),
     );
+    line("waiting", waits(stat));
     line("bytes", format!("{} moved", size(stat.bytes_succeeded + stat.bytes_in_flight)));
     line("failures", named(&stat.failures));
     line("proved by", named(&stat.proofs));

@@ -69,6 +69,9 @@ fn line(stat: &v1::JobStat) -> String {
     if stat.objects_failed > 0 {
         line.push_str(&format!("; {} failed ({})", count(stat.objects_failed), named(&stat.failures)));
     }
+    if stat.objects_waiting > 0 {
+        line.push_str(&format!("; {} wait for a restore", count(stat.objects_waiting)));
+    }
     if !stat.limited_by.is_empty() {
         line.push_str(&format!("; limited by {}", stat.limited_by));
     }

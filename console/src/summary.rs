@@ -3,7 +3,7 @@
 use proto::text::counted;
 use proto::v1;
 
-use crate::job_stat::{count, duration, lost, named, requests, size};
+use crate::job_stat::{count, duration, lost, named, requests, size, waits};
 
 /// For people: what moved, what proved it, what failed and why, and where to read on.
 pub(crate) fn text(stat: &v1::JobStat, report: Option<&str>) -> String {
@@ -49,6 +49,7 @@ pub(crate) fn text(stat: &v1::JobStat, report: Option<&str>) -> String {
             format!("{}{rate}", if seconds < 10.0 { format!("{seconds:.1}s") } else { duration(seconds) }),
         );
     }
+    line("waiting", waits(stat));
     line("requests", requests(&stat.requests));
     line("reason", stat.reason.clone());
     for warning in &stat.warnings {
@@ -66,6 +67,9 @@ fn proofs(stat: &v1::JobStat) -> String {
     let mut text = named(&stat.proofs);
     if stat.proofs.iter().any(|proof| proof.cause == "size" && proof.objects > 0) {
         text.push_str(" (size: no checksum was to be had, only the length was compared)");
+    }
+    if stat.proofs.iter().any(|proof| proof.cause == "archived" && proof.objects > 0) {
+        text.push_str(" (archived: left alone at the source, nothing was moved)");
     }
     if stat.source_proved > 0 {
         text.push_str(&format!("; the source's own checksum agreed for {}", count(stat.source_proved)));

@@ -111,6 +111,17 @@ impl Sheet {
         self.done.clone()
     }
 
+    /// The same, and what failed and was not retried.
+    pub(crate) fn recorded_at_all(&self) -> Vec<u8> {
+        let mut recorded = self.done.clone();
+        for index in self.failed.keys() {
+            if let Some(byte) = recorded.get_mut(*index as usize / 8) {
+                *byte |= 1 << (index % 8);
+            }
+        }
+        recorded
+    }
+
     /// Arrived or skipped.
     pub(crate) fn is_done(&self, index: u32) -> bool {
         self.done.get(index as usize / 8).is_some_and(|byte| byte & (1 << (index % 8)) != 0)

@@ -16,6 +16,7 @@ use crate::scan::ledger::Progress;
 use crate::stat::Rates;
 use crate::store::record::{JobRecord, Meta, RoundRecord};
 use crate::store::tally::Tally;
+use crate::waits::Waits;
 
 /// Round and number of a task within its job.
 pub(crate) type Place = (u32, u32);
@@ -42,6 +43,8 @@ pub(crate) struct Job {
     /// The current round.
     pub(crate) round: RoundRecord,
     pub(crate) pending: BTreeSet<Place>,
+    /// Pending tasks that nobody gets yet, and for what they wait.
+    pub(crate) waits: Waits,
     /// Tasks that were handed out and are not settled: dispatched, or pending again.
     pub(crate) live: HashMap<Place, Live>,
     pub(crate) scan: ScanRun,
@@ -86,6 +89,8 @@ pub(crate) struct Desk {
     pub(crate) objects: u32,
     pub(crate) bytes: u64,
     pub(crate) void: u32,
+    /// It comes again for what waited: what failed in it waits for a retry.
+    pub(crate) waited: bool,
     sheet: Mutex<Option<Sheet>>,
 }
 
@@ -138,6 +143,7 @@ impl Job {
             record,
             round,
             pending: BTreeSet::new(),
+            waits: Waits::default(),
             live: HashMap::new(),
             scan: ScanRun::default(),
             rates: Rates::default(),
@@ -194,6 +200,7 @@ impl Desk {
             objects: task.objects,
             bytes: task.bytes,
             void: task.void,
+            waited: task.waiting_since_ms > 0,
             sheet: Mutex::new(None),
         }
     }

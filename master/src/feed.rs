@@ -24,6 +24,7 @@ use crate::master::{Master, advance};
 use crate::store::record::{JobRecord, TaskRecord};
 use crate::store::tally::Tally;
 use crate::store::{Batch, keys};
+use crate::waits;
 
 /// Tasks of one Fetch at most.
 const MOST: u32 = 256;
@@ -68,9 +69,10 @@ impl Master {
             if !given.is_empty() || most == 0 || Instant::now() >= end {
                 return Ok(given);
             }
+            let wake = self.next_wake().map_or(end, |left| end.min(Instant::now() + left));
             let hungry = Hungry::new(self);
             tokio::select! {
-                _ = timeout_at(end, work) => {}
+                _ = timeout_at(wake, work) => {}
                 () = self.shutdown.cancelled() => {}
             }
             drop(hungry);
@@ -84,6 +86,7 @@ impl Master {
             if session == 0 || book.session != session {
                 return Err(MasterError::OldSession);
             }
+            waits::wake(&mut book, crate::now_ms());
             let picked = pick(&book, most as usize);
             if picked.is_empty() {
                 return Ok(Vec::new());
@@ -107,6 +110,7 @@ impl Master {
                 return Err(MasterError::Serve(format!("a bug: {id} is queued and {}", task.state().name())));
             }
             task.attempt += 1;
+            task.wake_ms = 0;
             task.fence = self.number(book, &mut batch);
             batch.put(&keys::task(&id), &task);
             let record = records.entry(name).or_insert(record);
@@ -173,7 +177,7 @@ impl Master {
         let mut held = desk.hold();
         let sheet = self.sheet(desk, &mut held)?;
         let uploads = self.uploads_of(&desk.id)?;
-        let recorded = sheet.recorded();
+        let recorded = if desk.waited { sheet.recorded_at_all() } else { sheet.recorded() };
         let uploads = uploads.into_iter().filter(|upload| !sheet.is_done(upload.index)).collect();
         let book = self.book();
         book.desk(&desk.task_ref())?;
@@ -235,6 +239,7 @@ impl Master {
                 finished => finished?,
             },
             Ending::Returned => self.end(&desk, held.as_ref(), TaskState::Pending)?,
+            Ending::Deferred => self.park(&desk, &mut held)?,
             Ending::Suspended => self.stop_for(&desk, held.as_ref(), reason)?,
             Ending::Aborted => {
                 let reason = format!("an unknown error, and abort_on_unknown_error is set: {reason}");
@@ -305,8 +310,32 @@ impl Master {
         error
     }
 
-    /// The hand-out ends: task, counters and whatever follows for the job in one durable step.
+    /// Everything is recorded, but what waits for a restore at the source: the task comes again later.
+    fn park(&self, desk: &Arc<Desk>, held: &mut Option<Sheet>) -> Result<(), MasterError> {
+        if self.sheet(desk, held)?.missing() == 0 {
+            return self.finish(desk, held);
+        }
+        let sheet = self.sheet(desk, held)?;
+        let waiting = u32::try_from(sheet.missing()).unwrap_or(u32::MAX);
+        tracing::info!(task = %desk.id, waiting, "waits for a restore");
+        self.end_as(desk, Some(sheet), TaskState::Pending, waiting)?;
+        breakpoint(breakpoint::PARKED);
+        Ok(())
+    }
+
     fn end(&self, desk: &Arc<Desk>, sheet: Option<&Sheet>, next: TaskState) -> Result<(), MasterError> {
+        self.end_as(desk, sheet, next, 0)
+    }
+
+    /// The hand-out ends: task, counters and whatever follows for the job in one durable step. `waiting` objects of
+    /// it are looked at later.
+    fn end_as(
+        &self,
+        desk: &Arc<Desk>,
+        sheet: Option<&Sheet>,
+        next: TaskState,
+        waiting: u32,
+    ) -> Result<(), MasterError> {
         let name = desk.id.job.as_str();
         let mut book = self.book();
         book.desk(&desk.task_ref())?;
@@ -326,6 +355,7 @@ impl Master {
             record.totals = Some(totals);
             task.tally = Some(tally.clone());
         }
+        task.wait(next, waiting, crate::now_ms());
         advance(&mut record, &job.round)?;
         let mut batch = Batch::default();
         batch.put(&keys::task(&desk.id), &task);
@@ -335,6 +365,7 @@ impl Master {
             TaskState::Pending => job.back(desk.place(), tally),
             _ => drop(job.live.remove(&desk.place())),
         }
+        job.note_wait(desk.place(), &task);
         self.work.notify_waiters();
         Ok(())
     }

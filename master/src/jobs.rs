@@ -113,6 +113,8 @@ impl Master {
         for (place, tally) in back {
             job.back(place, tally);
         }
+        // Whoever asks wants to know now.
+        job.look_now();
         self.work.notify_waiters();
         Ok(RetryReply { tasks, objects, stat: None })
     }
@@ -200,6 +202,7 @@ impl Master {
         let job = book.job_mut(name)?;
         stop_scan(job);
         job.pending.clear();
+        job.waits.clear();
         let live: Vec<Live> = std::mem::take(&mut job.live).into_values().collect();
         drop(book);
         // A report that is being written ends first; the next one is refused.

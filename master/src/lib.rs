@@ -30,6 +30,7 @@ mod testing;
 mod tests;
 mod tidy;
 mod uploads;
+mod waits;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -77,6 +77,7 @@ impl Master {
             let desk = Some(std::sync::Arc::new(Desk::new(id, task)));
             job.live.insert(place, Live { tally, desk });
         }
+        job.note_wait(place, task);
         Ok(())
     }
 

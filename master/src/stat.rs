@@ -238,6 +238,7 @@ impl Master {
             state if self.dormant && active(state) => (JobState::Paused.name(), INTERRUPTED),
             state => (state.name(), record.reason.as_str()),
         };
+        let waits = job.waits.sum();
         let mut stat = JobStat {
             job: record.name.clone(),
             r#type: record.kind.clone(),
@@ -266,6 +267,9 @@ impl Master {
             order_sorted: u64::from(job.round.sorted),
             source: record.source.clone(),
             destination: record.destination.clone(),
+            objects_waiting: waits.objects,
+            waiting_since_ms: waits.since_ms,
+            next_look_ms: waits.next_ms,
             folder: self.home.job(&record.name).display().to_string(),
             ..JobStat::default()
         };
@@ -329,6 +333,9 @@ fn limited_by(book: &Book, job: &Job, now: Instant) -> &'static str {
         return "workers";
     }
     let starved = job.record.pending == 0 && job.rates.in_flight < job.rates.concurrency.max(1);
+    if job.round.done && job.pending.is_empty() && job.record.dispatched == 0 && job.waits.sum().objects > 0 {
+        return "restore";
+    }
     if !job.round.done && starved {
         return "listing";
     }

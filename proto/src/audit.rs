@@ -80,6 +80,8 @@ pub enum Proof {
     Crc32,
     /// The destination's ETag is its own hash of the bytes (Qiniu).
     EtagQiniu,
+    /// Archived at the source and left alone, as the job says: nothing is proved, nothing was moved.
+    Archived,
 }
 
 /// An audit file that cannot be read.
@@ -217,6 +219,7 @@ impl Proof {
             Proof::ServerCopy => "server_copy",
             Proof::Size => "size",
             Proof::Existing => "existing",
+            Proof::Archived => "archived",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Named places where a test lets the process die, as `kill -9` would: `BRIGADE_BREAKPOINT=name`, or `name#3`
 //! for the third time that it comes there. With `BRIGADE_MEANWHILE=command` somebody else does that at the place
 //! instead, and the process goes on. And time that a test does not wait for: rounds up to `BRIGADE_ROUNDS=2` are
-//! due at once. Both exist only with the feature `fake`.
+//! due at once; what waits for a restore is looked at after `BRIGADE_LOOK_MS`. All exist only with the feature `fake`.
 
 /// Manifests are on disk, their tasks are not.
 pub const MANIFEST_WRITTEN: &str = "between manifest and commit";
@@ -47,6 +47,10 @@ pub const COMPLETED: &str = "upload complete, not recorded";
 pub const PIECE_READ: &str = "a piece is read";
 /// A file is written and on disk, it has no name.
 pub const NOT_NAMED: &str = "file written, not named";
+/// An archived object is asked for, the master does not know.
+pub const ASKED_FOR: &str = "restore asked for, not settled";
+/// A task whose objects wait for a restore is durable, the worker does not know.
+pub const PARKED: &str = "waiting task stored, not answered";
 /// A file is written under its temporary name.
 pub const NOT_RENAMED: &str = "file written, not renamed";
 
@@ -77,6 +81,18 @@ pub fn round_at_once(round: u32) -> bool {
 #[cfg(not(feature = "fake"))]
 pub fn round_at_once(_round: u32) -> bool {
     false
+}
+
+/// Milliseconds after which what waits for a restore is looked at again, where a test says so (`BRIGADE_LOOK_MS`).
+#[cfg(feature = "fake")]
+pub fn look_after_ms() -> Option<i64> {
+    std::env::var("BRIGADE_LOOK_MS").ok().and_then(|ms| ms.parse().ok())
+}
+
+/// Nobody says so in a program that is shipped.
+#[cfg(not(feature = "fake"))]
+pub fn look_after_ms() -> Option<i64> {
+    None
 }
 
 /// Dies here, if that was asked for.

@@ -242,6 +242,8 @@ impl Master {
                 }
                 self.end(task, TaskState::Pending)
             }
+            // It knows no time: what waits is due at once.
+            Ending::Deferred => self.end(task, TaskState::Pending),
             Ending::Unspecified => Err(Refusal::BadRequest),
         }
     }

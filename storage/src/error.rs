@@ -107,6 +107,8 @@ pub enum Op {
     Copy,
     /// Deleting.
     Delete,
+    /// Asking for an archived object to be made readable.
+    Restore,
 }
 
 // === impl Error ===
@@ -230,6 +232,7 @@ impl fmt::Display for Op {
             Op::ListUploads => "list multipart uploads",
             Op::Copy => "copy",
             Op::Delete => "delete",
+            Op::Restore => "restore",
         })
     }
 }

@@ -43,6 +43,8 @@ pub enum RequestKind {
     Copy,
     /// A deletion.
     Delete,
+    /// An archived object asked for.
+    Restore,
 }
 
 /// What one end of one job costs. Cheap to clone; clones share everything.
@@ -107,7 +109,7 @@ pub struct RequestCount {
 
 impl RequestKind {
     /// In the order in which they are shown.
-    pub const ALL: [RequestKind; 8] = [
+    pub const ALL: [RequestKind; 9] = [
         RequestKind::List,
         RequestKind::Head,
         RequestKind::Get,
@@ -116,11 +118,12 @@ impl RequestKind {
         RequestKind::Multipart,
         RequestKind::Copy,
         RequestKind::Delete,
+        RequestKind::Restore,
     ];
 
     /// The name in `stat`.
     pub fn name(self) -> &'static str {
-        ["list", "head", "get", "put", "part", "multipart", "copy", "delete"][self as usize]
+        ["list", "head", "get", "put", "part", "multipart", "copy", "delete", "restore"][self as usize]
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use conf::Endpoint;
 use conf::job::EndpointType;
 
+use crate::archive::Archive;
 use crate::destination::Destination;
 use crate::dialect::{BOS, COS, Dialect, KS3, OSS, QINIU, provider};
 use crate::error::{Error, ErrorKind, Op, Result};
@@ -48,6 +49,11 @@ pub fn destination(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Des
 
 /// What is beside reading and writing, where the endpoint has it.
 pub fn upkeep(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Upkeep>> {
+    Ok(Arc::new(S3Store::open(endpoint, dialect(endpoint)?, context)?))
+}
+
+/// The archive of the endpoint, where objects of it can be restored from here.
+pub fn archive(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Archive>> {
     Ok(Arc::new(S3Store::open(endpoint, dialect(endpoint)?, context)?))
 }
 

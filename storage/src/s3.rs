@@ -7,6 +7,7 @@ mod list;
 mod multipart;
 pub(crate) mod object;
 pub(crate) mod request;
+mod restore;
 mod upkeep;
 mod xml;
 

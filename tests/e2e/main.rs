@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::print_stdout, reason = "what was seen, for whoever runs a test alone")]
 
+mod archived;
 mod arrows;
 mod bad_input;
 mod bodies;
@@ -35,3 +36,4 @@ mod sdk;
 mod skip;
 mod steps;
 mod upyun;
+mod versions;

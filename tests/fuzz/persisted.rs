@@ -32,6 +32,8 @@ fn entries() -> Vec<Entry> {
             Existing::Present { size: 3, modified_ms: Some(-1), etag: Some("x".into()) },
         ][at % 3]
             .clone(),
+        to: (at == 3).then(|| ObjectKey::new("photos/x")),
+        refused: (at == 4).then(|| "it is also that of another".to_owned()),
     });
     each.collect()
 }

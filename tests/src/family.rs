@@ -18,6 +18,7 @@ mod locate;
 mod multipart;
 mod object;
 pub(crate) mod reply;
+mod restore;
 mod rules;
 mod sign;
 mod state;
@@ -226,6 +227,26 @@ impl Server {
     /// The service's clock is ahead by so many seconds (or behind, below zero).
     pub fn set_clock_off(&self, seconds: i64) {
         self.state.set_clock_off(seconds);
+    }
+
+    /// A restore that was asked for has come to its end: the object can be read.
+    pub fn thaw(&self, bucket: &str, key: &[u8]) {
+        self.state.thaws.finish(bucket, key);
+    }
+
+    /// What was restored is gone again.
+    pub fn freeze(&self, bucket: &str, key: &[u8]) {
+        self.state.thaws.forget(bucket, key);
+    }
+
+    /// The documents of all restores that were taken, by key.
+    pub fn wishes(&self, bucket: &str) -> Vec<(Vec<u8>, String)> {
+        self.state.thaws.wishes(bucket)
+    }
+
+    /// Requests for a restore that had been asked for.
+    pub fn needless_wishes(&self) -> usize {
+        self.state.thaws.needless()
     }
 
     /// Forgets all planned faults.

@@ -9,13 +9,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use conf::job::{EndpointType, JobKind};
+use conf::job::{EndpointType, JobKind, OnArchived};
 use conf::{JobConf, SysConf};
 use proto::manifest::{Entry, Existing};
 use proto::{ObjectErrorCode, Proof, v1};
+use storage::archive::Archive;
 use storage::meter::RateLimits;
 use storage::open::Context;
-use storage::{Destination, Error, ErrorKind, Meter, ObjectMeta, Source};
+use storage::{Destination, Error, ErrorKind, Meter, ObjectMeta, Side, Source};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -61,6 +62,7 @@ pub(crate) struct Mover {
     /// Questions to the destination that brought no checksum.
     pub(crate) fruitless_heads: AtomicU32,
     standing: OnceLock<Arc<dyn Source>>,
+    archive: OnceLock<Arc<dyn Archive>>,
     limits: Arc<RateLimits>,
     meters: Meters,
     in_flight_objects: AtomicU64,
@@ -102,6 +104,8 @@ pub(crate) enum Moved {
         /// What happened.
         reason: String,
     },
+    /// It waits for a restore at the source: record nothing, come back later.
+    Deferred,
     /// Somebody else has the task now.
     LeaseLost,
 }
@@ -162,6 +166,7 @@ impl Mover {
             waits: Waits::default(),
             fruitless_heads: AtomicU32::new(0),
             standing: OnceLock::new(),
+            archive: OnceLock::new(),
             limits,
             meters,
             in_flight_objects: AtomicU64::new(0),
@@ -248,6 +253,8 @@ impl Mover {
     async fn conclude(&self, trip: &Trip<'_>, failure: Failure, record: &Record<'_>) -> Moved {
         let (code, text, unknown) = match failure {
             Failure::LeaseLost => return Moved::LeaseLost,
+            // An upload that is open stays: it goes on when the object can be read again.
+            Failure::Deferred => return Moved::Deferred,
             Failure::Suspended(reason) => return Moved::Suspend { reason },
             Failure::Object { code, text } => (code, text, code == ObjectErrorCode::Internal),
             Failure::Storage { side, error } => {
@@ -317,6 +324,15 @@ impl Mover {
         Ok(self.standing.get_or_init(|| standing).clone())
     }
 
+    /// The source, to ask for what is archived there. Opened when it is needed first.
+    pub(crate) fn archive(&self) -> Result<Arc<dyn Archive>, Error> {
+        if let Some(archive) = self.archive.get() {
+            return Ok(archive.clone());
+        }
+        let archive = storage::open::archive(&self.job.source, &context(&self.job, &self.meters.source))?;
+        Ok(self.archive.get_or_init(|| archive).clone())
+    }
+
     /// Counts the written bytes of one unfinished object.
     pub(crate) fn flight(&self) -> Flight<'_> {
         Flight::new(&self.in_flight_bytes)
@@ -349,6 +365,10 @@ impl Mover {
                 Err(failure) => failure,
             };
             let Failure::Storage { side, error } = failure else { return Err(failure) };
+            let archived = side == Side::Source && error.kind() == ErrorKind::Archived;
+            if archived && self.job.source.on_archived != OnArchived::Fail {
+                return Box::pin(trip.archived(error)).await;
+            }
             let ends = Ends {
                 source: (&self.job.source, &*self.source),
                 destination: (&self.job.destination, &*self.destination),
@@ -385,6 +405,7 @@ impl Mover {
             trip.throw_away().await?;
             return Ok(done);
         }
+        trip.restored_before().await?;
         let size = trip.entry.size;
         let limits = self.destination.limits();
         // One that takes the whole budget would be read and written alone.

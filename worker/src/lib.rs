@@ -2,7 +2,8 @@
 
 pub(crate) mod agent;
 pub(crate) mod appetite;
-pub(crate) mod audit;
+pub(crate) mod archived;
+mod audit;
 pub(crate) mod breaker;
 pub(crate) mod budget;
 pub(crate) mod concurrency;

@@ -72,6 +72,8 @@ enum End {
     Returned,
     Suspended(String),
     Aborted(String),
+    /// Some objects wait for a restore, everything else is recorded.
+    Deferred,
     Lost,
 }
 
@@ -95,6 +97,7 @@ pub(crate) async fn run(task: Task) -> Option<Settled> {
         }
         (End::Finished, Ok(())) => (Settled::Finished, String::new()),
         (End::Returned, Ok(())) => (Settled::Returned, String::new()),
+        (End::Deferred, Ok(())) => (Settled::Deferred, String::new()),
         (End::Suspended(reason), Ok(())) => (Settled::Suspended, reason),
         (End::Aborted(reason), Ok(())) => (Settled::Aborted, reason),
     };
@@ -111,6 +114,15 @@ pub(crate) async fn run(task: Task) -> Option<Settled> {
 struct InFlight {
     set: JoinSet<(u32, Moved)>,
     indexes: HashMap<Id, u32>,
+    /// Objects that wait for a restore.
+    deferred: u32,
+}
+
+impl InFlight {
+    /// How a task ends whose objects have all ended.
+    fn end(&self) -> End {
+        if self.deferred > 0 { End::Deferred } else { End::Finished }
+    }
 }
 
 impl Task {
@@ -140,7 +152,7 @@ impl Task {
                 self.start(index, flight);
             }
             if flight.set.is_empty() {
-                return if todo.peek().is_none() { End::Finished } else { End::Returned };
+                return if todo.peek().is_none() { flight.end() } else { End::Returned };
             }
             let joined = tokio::select! {
                 joined = flight.set.join_next_with_id() => joined,
@@ -184,7 +196,7 @@ impl Task {
                     return end;
                 }
             }
-            if all_started { End::Finished } else { End::Returned }
+            if all_started { flight.end() } else { End::Returned }
         };
         tokio::select! {
             end = tokio::time::timeout(GRACE, drain) => end.unwrap_or(End::Returned),
@@ -206,6 +218,10 @@ impl Task {
                 flight.indexes.remove(&id);
                 match moved {
                     Moved::Recorded(record) => *record,
+                    Moved::Deferred => {
+                        flight.deferred += 1;
+                        return None;
+                    }
                     Moved::Suspend { reason } => return Some(End::Suspended(reason)),
                     Moved::Abort { reason } => return Some(End::Aborted(reason)),
                     Moved::LeaseLost => return Some(End::Lost),

@@ -84,6 +84,8 @@ pub(crate) enum Failure {
         /// For people.
         text: String,
     },
+    /// It waits for a restore at the source.
+    Deferred,
     /// Somebody else has the task.
     LeaseLost,
     /// The whole job is to be paused with this reason.

@@ -16,7 +16,8 @@ pub(crate) enum Side {
 /// Keys that only a destination has a use for.
 const WRITING: [&str; 4] = ["storage_class", "server_side_encryption", "kms_key_id", "forbid_overwrite"];
 /// Keys that only a source has a use for.
-const READING: [&str; 3] = ["key_list", "follow_symlinks", "cdn_domain"];
+const READING: [&str; 6] =
+    ["key_list", "follow_symlinks", "cdn_domain", "on_archived", "restore_tier", "restore_days"];
 /// What UPYUN has no use for: one region, one way to sign, one class.
 const NOT_YOUPAI: [&str; 7] = [
     "region",
@@ -49,6 +50,9 @@ pub(crate) fn counts(side: Side, kind: EndpointType, name: &str) -> bool {
         "path" | "follow_symlinks" => kind == EndpointType::Local,
         "signature_version" => kind == EndpointType::Oss,
         "provider" => kind == EndpointType::S3,
+        "on_archived" | "restore_tier" | "restore_days" => {
+            !matches!(kind, EndpointType::Local | EndpointType::Youpai | EndpointType::Http)
+        }
         "cdn_domain" => kind == EndpointType::Youpai,
         _ if kind == EndpointType::Youpai => !NOT_YOUPAI.contains(&name),
         _ => kind != EndpointType::Local || LOCAL.contains(&name),
@@ -93,6 +97,9 @@ pub(super) fn check(read: &mut Reader<'_>, side: Side) -> Option<Endpoint> {
         end.cdn_domain = cdn_domain(read, section).unwrap_or_default();
     }
     end.list_page = read.small(section, "list_page", 1, 1000, end.list_page);
+    if used("on_archived") {
+        super::archived::check(read, &mut end);
+    }
     Some(end)
 }
 

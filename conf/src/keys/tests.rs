@@ -103,6 +103,9 @@ fn the_shipped_files_show_every_key_with_its_default() {
         "destination.follow_symlinks",
         "destination.key_list",
         "destination.cdn_domain",
+        "destination.on_archived",
+        "destination.restore_tier",
+        "destination.restore_days",
         "rename.match",
         "rename.to",
     ];

@@ -8,8 +8,8 @@ use super::{Kind, Problem, check, convert, job, kind, sys, workers};
 use crate::job::{Addressing, EndpointType, JobConf, JobKind, Verify};
 use crate::{Secret, SysConf, defaults};
 
-mod vendors;
 mod rules;
+mod vendors;
 
 struct Files(tempfile::TempDir);
 

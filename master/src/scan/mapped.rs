@@ -27,6 +27,8 @@ use super::{SEGMENTS, Scan, lines, supervise};
 
 /// Entries that go from the merge to the committer at once.
 const BATCH: usize = 1000;
+/// Bytes of a destination key that a refusal repeats.
+const SHOWN: usize = 256;
 
 /// Gives the entries what they are called at the destination.
 pub(super) fn apply(mapping: &Mapping, entries: &mut [Entry]) {
@@ -190,10 +192,12 @@ impl Groups {
     fn judge(&mut self, entry: &mut Entry) {
         let owner = self.owner.get_or_insert_with(|| entry.key.clone());
         if *owner != entry.key {
-            let name = entry.target();
+            // The record has it as well, and many texts lie in one manifest.
+            let name = Some(entry.target()).filter(|name| name.as_bytes().len() <= SHOWN);
+            let name = name.map(|name| format!(" {name:?}")).unwrap_or_default();
             entry.refused = Some(format!(
-                "its destination key {name:?} is also that of {owner:?}, which has it: one would be written over the \
-                 other. Rename one of them at the source, or move it with other rules in a new job."
+                "its destination key{name} is also that of {owner:?}, which has it: one would be written over the other. \
+                 Rename one of them at the source, or move it with other rules in a new job."
             ));
         }
     }

@@ -150,6 +150,15 @@ pub(crate) struct TaskRecord {
     /// Failures among the first so many audit records count no more: they were retried.
     #[prost(uint32, tag = "8")]
     pub(crate) void: u32,
+    /// Objects that wait for a restore at the source, as its last holder left it.
+    #[prost(uint32, tag = "9")]
+    pub(crate) waiting: u32,
+    /// Since when; 0: none waits.
+    #[prost(int64, tag = "10")]
+    pub(crate) waiting_since_ms: i64,
+    /// It is handed out again then; 0: at once.
+    #[prost(int64, tag = "11")]
+    pub(crate) wake_ms: i64,
 }
 
 /// A job's configuration, sealed.

@@ -10,7 +10,7 @@ use super::copy::{copy, copy_source};
 use super::reply::{Failure, Outgoing, document, ok, set, stream};
 use super::state::{Object, State};
 use super::sums::{check_digest, check_sums, etag, state_sums};
-use super::{Dialect, Target, multipart, sign, xml};
+use super::{Dialect, Target, multipart, restore, sign, xml};
 
 /// Content headers that are kept beside user metadata.
 const KEPT: [&str; 6] = [
@@ -20,18 +20,6 @@ const KEPT: [&str; 6] = [
     "content-disposition",
     "cache-control",
     "expires",
-];
-
-/// Classes that have to be restored before they can be read.
-const ARCHIVED: [&str; 8] = [
-    "GLACIER",
-    "DEEP_ARCHIVE",
-    "Archive",
-    "ColdArchive",
-    "DeepColdArchive",
-    "ARCHIVE",
-    "COLD_ARCHIVE",
-    "DEEP_COLD_ARCHIVE",
 ];
 
 pub(crate) fn answer(
@@ -47,6 +35,7 @@ pub(crate) fn answer(
     check_digest(parts, &body.data)?;
     let upload = target.query("uploadId").map(str::to_owned);
     match (target.method.as_str(), upload) {
+        ("POST", None) if target.has("restore") => restore::answer(state, target, &body.data),
         ("POST", None) if target.has("uploads") => multipart::begin(state, target, parts),
         ("PUT", Some(id)) => multipart::part(state, target, parts, &body, &id),
         ("GET", Some(id)) => multipart::list_parts(state, target, &id),
@@ -226,12 +215,8 @@ fn get(state: &State, target: &Target, parts: &Parts) -> Result<Response<Outgoin
         let gone = || Failure::new(404, "SymlinkTargetNotExist", "The symlink target object does not exist");
         object = state.object(&target.bucket, &object.data).ok_or_else(gone)?;
     }
-    if ARCHIVED.contains(&object.class.as_str()) && parts.method == "GET" {
-        return Err(Failure::new(
-            403,
-            "InvalidObjectState",
-            "The operation is not valid for the object's storage class",
-        ));
+    if parts.method == "GET" {
+        restore::check_readable(state, target, &object)?;
     }
     check_conditions(parts, &object)?;
     let mut response = ok(200);
@@ -246,6 +231,7 @@ fn get(state: &State, target: &Target, parts: &Parts) -> Result<Response<Outgoin
     } else if object.class != "STANDARD" && object.class != "Standard" {
         set(&mut response, &format!("{}storage-class", state.dialect.rules().prefix), &object.class);
     }
+    restore::say(state, target, &mut response);
     for (name, value) in &object.headers {
         set(&mut response, name, value);
     }

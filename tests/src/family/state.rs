@@ -103,6 +103,7 @@ pub(crate) struct State {
     log: Mutex<Vec<Logged>>,
     arrived: Condvar,
     requests: AtomicU64,
+    pub(crate) thaws: super::restore::Thaws,
 }
 
 impl std::fmt::Debug for State {
@@ -149,6 +150,7 @@ impl State {
             log: Mutex::default(),
             arrived: Condvar::new(),
             requests: AtomicU64::new(0),
+            thaws: super::restore::Thaws::default(),
         }
     }
 

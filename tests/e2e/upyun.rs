@@ -307,8 +307,8 @@ fn a_listing_that_lies_ends_the_scan_and_loses_nothing() {
     Side::local(folder.path()).must_equal_bare("small:60");
 }
 
-#[test]
-fn a_killed_upload_goes_on_with_its_parts_and_what_stands_there_stays_until_the_end() {
+/// A file of twelve parts, killed when some of them were sent; another one stands in its place.
+fn killed_upload() -> (TempDir, Arc<Server>, Side, Home) {
     let (folder, (server, to)) = (TempDir::new().unwrap(), upyun());
     let from = Side::local(folder.path());
     from.seed("big:1:60000000");
@@ -323,12 +323,52 @@ fn a_killed_upload_goes_on_with_its_parts_and_what_stands_there_stays_until_the_
     assert_eq!(server.file("bucket", "in/big/0.bin").unwrap().data, "what was there");
     server.heal();
     server.forget_requests();
+    (folder, server, to, home)
+}
+
+fn sent(server: &Server, stage: &str) -> usize {
+    server.requests().iter().filter(|request| request.query.contains(&format!("stage={stage}"))).count()
+}
+
+#[test]
+fn a_killed_upload_goes_on_with_its_parts_and_what_stands_there_stays_until_the_end() {
+    let (_folder, server, to, home) = killed_upload();
     home.import(0, &["--resume"]);
-    let parts = server.requests().iter().filter(|request| request.query.contains("stage=upload")).count();
-    // 12 parts in all; at least 4 were finished and reported before the kill.
-    assert!(parts <= 8, "{parts} of 12 parts were sent again");
+    // At least 4 of the 12 were finished and reported before the kill.
+    assert!(sent(&server, "upload") <= 8, "{} of 12 parts were sent again", sent(&server, "upload"));
     to.must_equal_bare("big:1:60000000");
     assert!(server.uploads("bucket").is_empty());
+}
+
+#[test]
+fn an_upload_that_the_service_forgot_is_begun_anew() {
+    let (_folder, server, to, home) = killed_upload();
+    server.forget_uploads("bucket");
+    home.import(0, &["--resume"]);
+    assert_eq!((sent(&server, "initiate"), sent(&server, "upload")), (1, 12));
+    to.must_equal_bare("big:1:60000000");
+    assert!(server.requests().iter().all(|request| request.method != "DELETE"), "a file stands there");
+}
+
+#[test]
+fn a_completion_whose_answer_is_lost_is_found_by_the_md5_or_done_again_and_never_deleted() {
+    let ((there, s3), folder) = (family(Dialect::S3), TempDir::new().unwrap());
+    let local = Side::local(folder.path());
+    local.seed("big:1:12000000");
+    let data = std::fs::read(folder.path().join("big/0.bin")).unwrap();
+    let object = family::Object { without_checksum: true, ..family::Object::new(data.clone()) };
+    there.insert("bucket", b"to/big/0.bin", object);
+    // What states an MD5 is known again; of a tree nobody knows it before it is read.
+    for (from, uploads) in [(s3, 1), (local, 2)] {
+        let (server, to) = upyun();
+        plan(&server, "PUT", "stage=complete", 0, 1, Action::LoseAnswer);
+        let home = Home::new();
+        home.job(&from, &to, PARTS);
+        home.import(0, &["--restart"]);
+        assert_eq!(sent(&server, "initiate"), uploads);
+        assert!(server.file("bucket", "in/big/0.bin").unwrap().data == data);
+        assert!(server.requests().iter().all(|request| request.method != "DELETE"));
+    }
 }
 
 #[test]

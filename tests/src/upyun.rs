@@ -131,6 +131,11 @@ impl Server {
         self.state.begin_upload(bucket, path.as_bytes(), ago)
     }
 
+    /// Forgets all uploads, as the service does after a day.
+    pub fn forget_uploads(&self, bucket: &str) {
+        self.state.within(bucket, |bucket| bucket.uploads.clear());
+    }
+
     /// Every request since the start or the last [`Server::forget_requests`], in order of arrival. The `key` is the
     /// path; the `query` has the stage and the part of uploads; the CDN's have no `bucket`.
     pub fn requests(&self) -> Vec<Logged> {

@@ -125,7 +125,10 @@ impl Dialect {
     pub(crate) fn kind_of(&self, code: &str) -> Option<ErrorKind> {
         let find =
             |table: &[(&str, ErrorKind)]| table.iter().find(|(name, _)| *name == code).map(|(_, kind)| *kind);
-        find(self.codes).or_else(|| find(codes::SHARED))
+        // The vendors' lists do not all have their word for it: `SecurityTokenExpired`, `SessionTokenExpired`.
+        let expired = code.contains("Token") && code.contains("Expired");
+        let expired = expired.then_some(ErrorKind::CredentialsExpired);
+        find(self.codes).or_else(|| find(codes::SHARED)).or(expired)
     }
 }
 

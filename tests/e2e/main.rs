@@ -36,4 +36,6 @@ mod sdk;
 mod skip;
 mod steps;
 mod upyun;
+mod vendors;
+mod vendors_bad_input;
 mod versions;

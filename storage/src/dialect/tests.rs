@@ -118,3 +118,13 @@ fn googles_hashes_come_in_one_header_or_in_two() {
     sum.put(0xe306_9283, &mut all);
     assert_eq!(all, Checksums { crc32c: Some(0xe306_9283), ..Checksums::default() });
 }
+
+#[test]
+fn a_token_whose_time_is_over_is_known_by_every_name() {
+    for dialect in [&S3, &OSS, &COS, &BOS, &KS3, &QINIU] {
+        for code in ["ExpiredToken", "SecurityTokenExpired", "SessionTokenExpired", "ExpiredTokenException"] {
+            assert_eq!(dialect.kind_of(code), Some(ErrorKind::CredentialsExpired), "{} {code}", dialect.name);
+        }
+        assert_ne!(dialect.kind_of("InvalidToken"), Some(ErrorKind::CredentialsExpired), "{}", dialect.name);
+    }
+}

@@ -27,6 +27,7 @@ const STRICT: Abilities = Abilities {
     keeps_books: true,
     lists_uploads: false,
     states_etags: true,
+    etags_are_md5: true,
     checks_credentials: true,
 };
 
@@ -105,7 +106,14 @@ impl Place {
     }
 
     pub(crate) fn strict_qiniu(buckets: usize) -> Result<Place, String> {
-        let can = Abilities { key: qiniu_key, lists_uploads: true, checks_whole: false, ..STRICT };
+        // Its ETags may be its own hash: nobody may rely on them.
+        let can = Abilities {
+            key: qiniu_key,
+            lists_uploads: true,
+            checks_whole: false,
+            etags_are_md5: false,
+            ..STRICT
+        };
         Self::strict("qiniu", EndpointType::Qiniu, can, buckets)
     }
 

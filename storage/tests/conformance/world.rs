@@ -44,6 +44,8 @@ pub(crate) struct Abilities {
     pub(crate) lists_uploads: bool,
     /// Answers a write with the ETag.
     pub(crate) states_etags: bool,
+    /// The ETag of an object in one piece is its MD5.
+    pub(crate) etags_are_md5: bool,
     /// Refuses wrong keys.
     pub(crate) checks_credentials: bool,
 }

@@ -10,6 +10,7 @@ use crate::{Secret, SysConf, defaults};
 
 mod rules;
 mod vendors;
+mod youpai;
 
 struct Files(tempfile::TempDir);
 

@@ -231,7 +231,11 @@ impl Destination for S3Store {
     }
 
     fn limits(&self) -> &Limits {
-        if self.0.sums() { &self.0.with_sums } else { &self.0.without_sums }
+        // Parts are recorded with this CRC: where the other choice would be another algorithm, it stays the same also
+        // when the service turns out not to state it.
+        let dialect = self.0.dialect;
+        let stays = dialect.sum().is_some() && dialect.sent_sum().is_none();
+        if stays || self.0.sums() { &self.0.with_sums } else { &self.0.without_sums }
     }
 
     async fn put(&self, key: &ObjectKey, options: &PutOptions, payload: &Payload) -> Result<Written> {

@@ -71,8 +71,44 @@ pub(super) fn bucket(read: &mut Reader<'_>, section: &str, end: &Endpoint, host:
     }
 }
 
+/// The classes that a service documents; empty: any may be there.
+fn classes(kind: EndpointType) -> &'static [&'static str] {
+    match kind {
+        EndpointType::Oss => &["Standard", "IA", "Archive", "ColdArchive", "DeepColdArchive"],
+        EndpointType::Cos => &[
+            "STANDARD",
+            "STANDARD_IA",
+            "INTELLIGENT_TIERING",
+            "ARCHIVE",
+            "DEEP_ARCHIVE",
+            "MAZ_STANDARD",
+            "MAZ_STANDARD_IA",
+            "MAZ_INTELLIGENT_TIERING",
+        ],
+        // Over S3; its own interface has more.
+        EndpointType::Bos => &["STANDARD", "STANDARD_IA"],
+        EndpointType::Ks3 => {
+            &["STANDARD", "STANDARD_IA", "DEEP_IA", "ARCHIVE", "COLD_ARCHIVE", "DEEP_COLD_ARCHIVE"]
+        }
+        EndpointType::Qiniu => {
+            &["STANDARD", "LINE", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE", "INTELLIGENT_TIERING"]
+        }
+        _ => &[],
+    }
+}
+
 /// What is asked of a destination and nobody would do.
 pub(super) fn promises(read: &mut Reader<'_>, section: &str, end: &Endpoint) {
+    let known = classes(end.kind);
+    if !end.storage_class.is_empty() && !known.is_empty() && !known.contains(&&*end.storage_class) {
+        let what = format!(
+            "is {:?}, and {} is known to take {}: every object will be refused if it is none of them",
+            end.storage_class,
+            end.kind.name(),
+            known.join(", ")
+        );
+        read.odd(section, "storage_class", &what);
+    }
     if end.forbid_overwrite && !end.can_forbid_overwrite() {
         let name = if end.provider.is_empty() { end.kind.name() } else { &end.provider };
         let what = format!(

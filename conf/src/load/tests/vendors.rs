@@ -147,6 +147,9 @@ fn what_cannot_work_is_refused_with_what_to_write() {
             &["cos takes AES256, cos/kms"],
         ),
     ]);
+    let lines = "type = \"bos\"\nregion = \"bj\"\nbucket = \"p\"\nstorage_class = \"COLD\"";
+    let (_, said) = load(&to(lines)).unwrap();
+    assert!(said.len() == 1 && said[0].contains("STANDARD, STANDARD_IA"), "{said:?}");
     let (job, said) =
         load(&to("type = \"oss\"\nprovider = \"minio\"\nregion = \"cn-beijing\"\nbucket = \"archive\""))
             .unwrap();

@@ -16,6 +16,7 @@ install_packages() {
     command -v cc >/dev/null || missing+=(build-essential)
     command -v python3 >/dev/null || missing+=(python3)
     python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+    command -v npm >/dev/null || missing+=(nodejs npm)
     ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || missing+=(libfaketime)
     [ "${#missing[@]}" = 0 ] && return
     as_root apt-get update -qq
@@ -34,6 +35,14 @@ install_crate() {
     fi
 }
 
+# A server of npm at a fixed version.
+install_npm() {
+    local package=$1 version=$2 program=$3 to=$BRIGADE_TEST_TOOLS/npm
+    grep -qs "\"version\": \"$version\"" "$to/node_modules/$package/package.json" && [ -x "$to/node_modules/.bin/$program" ] && return
+    echo "installing $package $version"
+    npm install --silent --no-fund --no-audit --prefix "$to" "$package@$version"
+}
+
 # The vendors' SDKs and the servers that PyPI has, as tests/sdk/requirements.txt fixes them.
 install_python() {
     local venv=$BRIGADE_TEST_TOOLS/venv stamp=$BRIGADE_TEST_TOOLS/venv/requirements.txt
@@ -48,8 +57,9 @@ mkdir -p "$BRIGADE_TEST_TOOLS"
 install_packages
 install_crate s3s-fs 0.14.1 s3s-fs --features binary
 install_crate cargo-deny 0.20.2 cargo-deny
+install_npm azurite 3.37.0 azurite-blob
 install_python
-[ "${1:-}" = --set-up ] && exit 0
+["${1:-}" = --set-up ] && exit 0
 
 # All programs first: the end-to-end tests run them.
 cargo build --quiet --workspace --all-targets --all-features

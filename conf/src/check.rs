@@ -2,6 +2,7 @@
 //! the key as the user wrote it, what is wrong and what to do.
 
 mod archived;
+mod azure;
 pub(crate) mod endpoint;
 pub(crate) mod host;
 mod reader;

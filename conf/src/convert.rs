@@ -173,6 +173,8 @@ fn endpoint_values(section: &'static str, end: &Endpoint, values: &mut Values) {
     put("access_key", secret(&end.access_key));
     put("secret_key", secret(&end.secret_key));
     put("session_token", secret(&end.session_token));
+    put("sas_token", secret(&end.sas_token));
+    put("connection_string", secret(&end.connection_string));
     put("anonymous", end.anonymous.to_string());
     put("addressing", string(addressing));
     put("signature_version", end.signature_version.to_string());

@@ -16,7 +16,7 @@ pub struct Differences {
 }
 
 /// Keys that change neither which objects are moved, nor where to, nor what they become there.
-const RENEWABLE: [&str; 33] = [
+const RENEWABLE: [&str; 37] = [
     "priority",
     "interval",
     "source.provider",
@@ -24,6 +24,8 @@ const RENEWABLE: [&str; 33] = [
     "source.access_key",
     "source.secret_key",
     "source.session_token",
+    "source.sas_token",
+    "source.connection_string",
     "source.anonymous",
     "source.addressing",
     "source.signature_version",
@@ -37,6 +39,8 @@ const RENEWABLE: [&str; 33] = [
     "destination.access_key",
     "destination.secret_key",
     "destination.session_token",
+    "destination.sas_token",
+    "destination.connection_string",
     "destination.addressing",
     "destination.signature_version",
     "destination.ca_file",

@@ -98,6 +98,12 @@ pub struct Endpoint {
     pub secret_key: Secret,
     /// For temporary credentials.
     pub session_token: Secret,
+    /// azure: a shared access signature, in place of a key.
+    #[serde(default = "no_secret")]
+    pub sas_token: Secret,
+    /// azure: address and key, or signature, in one.
+    #[serde(default = "no_secret")]
+    pub connection_string: Secret,
     /// Sign nothing: a public bucket.
     pub anonymous: bool,
     /// Where the bucket's name stands in the URL.
@@ -254,7 +260,9 @@ impl JobConf {
     pub fn fill_in(&self) -> Result<Self, SecretError> {
         let mut filled = self.clone();
         for endpoint in [&mut filled.source, &mut filled.destination] {
-            for secret in [&mut endpoint.access_key, &mut endpoint.secret_key, &mut endpoint.session_token] {
+            let Endpoint { access_key, secret_key, session_token, sas_token, connection_string, .. } =
+                endpoint;
+            for secret in [access_key, secret_key, session_token, sas_token, connection_string] {
                 *secret = secret.fill_in()?;
             }
         }
@@ -337,6 +345,8 @@ impl Default for Endpoint {
             access_key: empty(),
             secret_key: empty(),
             session_token: empty(),
+            sas_token: empty(),
+            connection_string: empty(),
             anonymous: false,
             addressing: Addressing::Auto,
             signature_version: 4,
@@ -361,6 +371,11 @@ impl Default for TaskConf {
     fn default() -> Self {
         TaskConf { object_count_limit: 10_000, object_size_limit: 1 << 30, scan_threads: 8, scan_depth: 1 }
     }
+}
+
+/// What jobs have that were submitted before there was the key.
+fn no_secret() -> Secret {
+    Secret::Literal(String::new())
 }
 
 /// What jobs have that were submitted before there was the key.

@@ -123,7 +123,7 @@ const ENDPOINT: &[Key] = &[
         "endpoint",
         Form::Text,
         "",
-        "Address of the service: no bucket and no path in it; https when there is no scheme. Left out: the service's own for the region.",
+        "Address of the service: no bucket and no path in it; https when there is no scheme. Left out: the service's own for the region or account.",
     ),
     key(
         "region",
@@ -152,6 +152,18 @@ const ENDPOINT: &[Key] = &[
         "See access_key. Better \"${ENV}\" or { file = \"...\" } than the secret itself.",
     ),
     key("session_token", Form::Secret, "\"\"", "Belongs to temporary credentials."),
+    key(
+        "sas_token",
+        Form::Secret,
+        "\"\"",
+        "azure: a shared access signature in place of secret_key; access_key may then be left out.",
+    ),
+    key(
+        "connection_string",
+        Form::Secret,
+        "\"\"",
+        "azure: a connection string in place of endpoint, access_key, secret_key and sas_token.",
+    ),
     key("anonymous", Form::Switch, "false", "Sign nothing: a public bucket."),
     key(
         "addressing",

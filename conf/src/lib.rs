@@ -2,6 +2,7 @@
 //! every path of an installation. The shipped default files lie beside the crate.
 
 pub mod address;
+pub mod azure;
 pub mod boot;
 mod check;
 mod convert;

@@ -216,9 +216,10 @@ fn text(bytes: &[u8], problems: &mut Problems) -> Option<String> {
 /// Secrets that stand in a file which others may read deserve a word.
 fn open_secrets(path: &Path, job: &JobConf, problems: &mut Problems) {
     use std::os::unix::fs::PermissionsExt;
-    let literal = [&job.source, &job.destination]
-        .into_iter()
-        .any(|end| end.secret_key.is_literal() || end.session_token.is_literal() || end.proxy.contains('@'));
+    let literal = [&job.source, &job.destination].into_iter().any(|end| {
+        let secrets = [&end.secret_key, &end.session_token, &end.sas_token, &end.connection_string];
+        secrets.iter().any(|secret| secret.is_literal()) || end.proxy.contains('@')
+    });
     let mode = std::fs::metadata(path).map(|meta| meta.permissions().mode()).unwrap_or(0);
     if literal && mode & 0o044 != 0 {
         let file = path.display();

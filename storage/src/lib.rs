@@ -4,6 +4,7 @@
 //! leaves this crate. Keys are carried byte for byte. A write is invisible until it is complete.
 
 pub mod archive;
+mod azure;
 pub mod checksum;
 mod credentials;
 pub mod destination;

@@ -8,6 +8,7 @@ use conf::Endpoint;
 use conf::job::EndpointType;
 
 use crate::archive::Archive;
+use crate::azure::AzureStore;
 use crate::destination::Destination;
 use crate::dialect::{BOS, COS, Dialect, KS3, OSS, QINIU, provider};
 use crate::error::{Error, ErrorKind, Op, Result};
@@ -34,6 +35,7 @@ pub fn source(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Source>>
     match endpoint.kind {
         EndpointType::Local => Ok(Arc::new(LocalSource::new(endpoint, context))),
         EndpointType::Youpai => Ok(Arc::new(UpyunStore::open(endpoint, context)?)),
+        EndpointType::Azure => Ok(Arc::new(AzureStore::open(endpoint, context)?)),
         _ => Ok(Arc::new(S3Store::open(endpoint, dialect(endpoint)?, context)?)),
     }
 }
@@ -43,6 +45,7 @@ pub fn destination(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Des
     match endpoint.kind {
         EndpointType::Local => Ok(Arc::new(LocalDestination::new(endpoint, context))),
         EndpointType::Youpai => Ok(Arc::new(UpyunStore::open(endpoint, context)?)),
+        EndpointType::Azure => Ok(Arc::new(AzureStore::open(endpoint, context)?)),
         _ => Ok(Arc::new(S3Store::open(endpoint, dialect(endpoint)?, context)?)),
     }
 }

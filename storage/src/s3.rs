@@ -11,6 +11,11 @@ mod restore;
 mod upkeep;
 mod xml;
 
+pub(crate) use failure::{header, of_status, plain, retry_after};
+pub(crate) use headers::{bare_etag, etag, http_time};
+pub(crate) use object::{extent, same_version};
+pub(crate) use request::{Call, encode};
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};

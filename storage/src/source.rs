@@ -23,6 +23,13 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// not check order: the scan does.
     fn list(&self, request: ListRequest) -> Pages;
 
+    /// Whether a listing that starts after a key costs no more than one from the begin. Where it does not, the
+    /// service has to be read from the begin each time, and dividing a listing only multiplies it. Known for sure
+    /// once the first page has come.
+    fn starts_anywhere(&self) -> bool {
+        true
+    }
+
     /// One object's metadata, headers and checksums.
     async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta>;
 

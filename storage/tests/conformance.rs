@@ -119,6 +119,11 @@ async fn upyun_conforms_on_a_strict_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn azure_conforms_on_azurite() {
+    run_if_there("azure on Azurite", Place::azurite(CASES.len())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn oss_conforms_on_a_strict_server() {
     run_if_there("oss on the strict server", Place::strict_oss(CASES.len())).await;
 }

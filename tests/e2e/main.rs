@@ -4,6 +4,7 @@
 
 mod archived;
 mod arrows;
+mod azure;
 mod bad_input;
 mod bodies;
 mod breakpoints;

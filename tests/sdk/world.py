@@ -7,9 +7,9 @@
                                     exit 1 and say how it differs; KEYS.json: keys that must not be there,
                                     --bare: headers and metadata cannot be kept there
 
-SIDE is a JSON text: {"type":"local","path":"/d/"} or {"type":"s3"|"oss"|"cos"|"bos"|"ks3"|"qiniu"|"youpai","endpoint":…,
+SIDE is a JSON text: {"type":"local","path":"/d/"} or {"type":"s3"|"oss"|"cos"|"bos"|"ks3"|"qiniu"|"youpai"|"azure","endpoint":…,
 "region":…,"bucket":…,"access_key":…,"secret_key":…,"prefix":…}. PLAN: mixed:N[:MAX] | small:N | awkward[:KIND…] |
-vendors:N[:KIND…] | odd:N | big:N:BYTES | faults:N | file.json; a KIND leaves out what that end cannot hold
+vendors:N[:KIND…] | travel:N[:oss] | odd:N | big:N:BYTES | faults:N | file.json; a KIND leaves out what that end cannot hold
 """
 import hashlib
 import json
@@ -28,10 +28,12 @@ AWKWARD = [
 NOT_LOCAL = {"a//b", "/a", "with-content/", ".", "..", "a/./b", "a/../b", "../x", "dir/", "k" * 1000 + "/" + "l" * 22}
 NOT_YOUPAI = (NOT_LOCAL - {"dir/"}) | {"tab\tkey", "newline\nkey"}
 NOT_OSS = {"/a", ".", "..", "a/./b", "a/../b", "../x"}
+# What Azure would change, or does not allow in names.
+NOT_AZURE = {".", "..", "a/./b", "a/../b", "../x", "control-\x01-char", "tab\tkey", "newline\nkey", "back\\slash"}
 NOT_KS3 = NOT_OSS - {"/a"}
 LONG = "k" * 1000 + "/" + "l" * 22
 LEFT_OUT = {"local": NOT_LOCAL, "oss": NOT_OSS, "cos": NOT_OSS | {LONG}, "bos": NOT_OSS, "ks3": NOT_KS3, "qiniu": NOT_KS3 | {LONG},
-            "youpai": NOT_YOUPAI}
+            "youpai": NOT_YOUPAI, "azure": NOT_AZURE}
 
 
 def data(key, size):
@@ -70,6 +72,15 @@ def plan(text):
         sizes = [0, 1, 2, 4095, 65535, 65536, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, (5 << 20) + 3, 12 << 20]
         return [one(f"d{i % 9}/{i % 4}-{names[i % len(names)]}/o {i:03d}{names[i * 7 % len(names)].replace('/', '!')}",
                     sizes[i] if i < len(sizes) else (i * 7919) % 9000, i) for i in range(int(args[0]))]
+    if kind == "travel":
+        # Names of metadata that every service holds.
+        out = plan("awkward:azure:oss") if args[1:] == ["oss"] else plan("awkward:azure")
+        sizes = [0, 1, 65535, (5 << 20) - 1, 5 << 20, (5 << 20) + 1, 10 << 20, (10 << 20) + 1, 23 << 20]
+        sizes += [(i * 7919) % 9000 for i in range(len(sizes), int(args[0]) - len(out))]
+        out += [one(f"t{i % 5}/file {i:04d}.bin", size, i) for i, size in enumerate(sizes)]
+        for i, o in enumerate(out):
+            o["meta"] = {"color": "blue green", "owner": str(i), "z9": "a=b;c%20"} if i % 3 == 1 else {}
+        return out
     if kind == "mixed":
         n, most = int(args[0]), int(args[1]) if len(args) > 1 else 300 << 20
         r = random.Random(text)
@@ -236,13 +247,49 @@ class Upyun:
                 "meta": {k[5:]: v for k, v in info.items() if k.startswith("meta-")}}
 
 
+class Azure:
+    KEPT = {"Content-Type": "content_type", "Content-Encoding": "content_encoding", "Cache-Control": "cache_control",
+            "Content-Disposition": "content_disposition", "Content-Language": "content_language"}
+
+    def __init__(self, side):
+        from azure.core.exceptions import ResourceExistsError
+        from azure.storage.blob import BlobServiceClient, ContentSettings
+        self.settings, self.prefix = ContentSettings, side.get("prefix", "")
+        credential = {"account_name": side["access_key"], "account_key": side["secret_key"]}
+        self.c = BlobServiceClient(side["endpoint"], credential=credential).get_container_client(side["bucket"])
+        try:
+            self.c.create_container()
+        except ResourceExistsError:
+            pass
+
+    def put(self, o):
+        settings = self.settings(**{self.KEPT[name]: value for name, value in o["headers"].items()})
+        self.c.upload_blob(self.prefix + o["key"], data(o["key"], o["size"]), overwrite=True, metadata=o["meta"],
+                           content_settings=settings)
+
+    def look(self):
+        names = [blob.name for blob in self.c.list_blobs(name_starts_with=self.prefix)]
+        with ThreadPoolExecutor(8) as pool:
+            yield from pool.map(self.one, names)
+
+    def one(self, name):
+        got = self.c.download_blob(name)
+        digest, size = hashlib.sha256(), 0
+        for chunk in got.chunks():
+            digest.update(chunk)
+            size += len(chunk)
+        kept = {header: got.properties.content_settings[field] for header, field in self.KEPT.items()}
+        return {"key": name[len(self.prefix):], "size": size, "sha256": digest.hexdigest(),
+                "headers": {name: value for name, value in kept.items() if value}, "meta": got.properties.metadata}
+
+
 def open_side(text):
     side = json.loads(text)
     vendor = {"cos": "Cos", "bos": "Bos", "ks3": "Ks3", "qiniu": "Qiniu"}.get(side["type"])
     if vendor:
         import world_vendors
         return getattr(world_vendors, vendor)(side, data)
-    return {"local": Local, "s3": S3, "oss": Oss, "youpai": Upyun}[side["type"]](side)
+    return {"local": Local, "s3": S3, "oss": Oss, "youpai": Upyun, "azure": Azure}[side["type"]](side)
 
 
 def seed(side, text):

@@ -80,6 +80,7 @@ impl Home {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(brigade());
         command.arg("--home").arg(self.path()).args(args).stdin(Stdio::null());
+        command.env("BRIGADE_TEST_AZURE_KEY", crate::azurite::account_key());
         command.env("BRIGADE_TEST_SECRET", SECRET_KEY).env_remove("BRIGADE_HOME");
         command
     }

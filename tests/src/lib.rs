@@ -1,6 +1,7 @@
 //! What the tests of the whole system stand on: a faithful test server of the S3 dialects, the servers that
 //! others wrote, installations in temporary homes, and comparison by other clients.
 
+pub mod azurite;
 pub mod crash;
 pub mod discreet;
 pub mod family;

@@ -54,6 +54,14 @@ impl Side {
         Side::store("youpai", endpoint, bucket, prefix).with("region", "")
     }
 
+    /// A container of Azurite; it is made if it is missing.
+    pub fn azure(endpoint: &str, container: &str, prefix: &str) -> Side {
+        let side = Side::store("azure", endpoint, container, prefix);
+        let Side(Value::Object(mut fields)) = side else { return side };
+        fields.insert("secret_key".into(), crate::azurite::account_key().into());
+        Side(Value::Object(fields))
+    }
+
     fn store(kind: &str, endpoint: &str, bucket: &str, prefix: &str) -> Side {
         let region = Dialect::named(kind).map_or("us-east-1", Dialect::region);
         Side(json!({
@@ -67,6 +75,14 @@ impl Side {
         let text = |key: &str| self.0[key].as_str().unwrap_or_default().to_owned();
         if text("type") == "local" {
             return format!("[{name}]\ntype = \"local\"\npath = {:?}\n", text("path"));
+        }
+        if text("type") == "azure" {
+            return format!(
+                "[{name}]\ntype = \"azure\"\nendpoint = {:?}\nbucket = {:?}\nprefix = {:?}\nsecret_key = \"${{BRIGADE_TEST_AZURE_KEY}}\"\n",
+                text("endpoint"),
+                text("bucket"),
+                text("prefix"),
+            );
         }
         // UPYUN has none.
         let region = match text("region") {

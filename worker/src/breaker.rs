@@ -142,7 +142,9 @@ impl Breaker {
         }
         match error.kind() {
             // Where the endpoint takes these keys, something on the way rewrites this one name.
-            ErrorKind::BadCredentials if error.code() == "SignatureDoesNotMatch" => {
+            ErrorKind::BadCredentials
+                if matches!(error.code(), "SignatureDoesNotMatch" | "AuthenticationFailed") =>
+            {
                 match self.ask(side, ends).await {
                     Some(answer) => self.pause(side, &answer, ends),
                     None => Judgement::Object,

@@ -1,5 +1,6 @@
 //! One end of a job: which keys count for its type, the address, the bucket, the prefix, the credentials.
 
+use super::azure;
 use super::host::Host;
 use super::reader::Reader;
 use super::vendor;
@@ -53,6 +54,13 @@ pub(crate) fn counts(side: Side, kind: EndpointType, name: &str) -> bool {
         "on_archived" | "restore_tier" | "restore_days" => {
             !matches!(kind, EndpointType::Local | EndpointType::Youpai | EndpointType::Http)
         }
+        "sas_token" | "connection_string" => kind == EndpointType::Azure,
+        // Every blob is encrypted, by the account's or the container's own setting.
+        "region" | "session_token" | "addressing" | "server_side_encryption" | "kms_key_id"
+            if kind == EndpointType::Azure =>
+        {
+            false
+        }
         "cdn_domain" => kind == EndpointType::Youpai,
         _ if kind == EndpointType::Youpai => !NOT_YOUPAI.contains(&name),
         _ => kind != EndpointType::Local || LOCAL.contains(&name),
@@ -70,6 +78,8 @@ pub(super) fn check(read: &mut Reader<'_>, side: Side) -> Option<Endpoint> {
     if kind == EndpointType::Local {
         end.prefix = prefix(read, side, kind);
         end.path = directory(read, side)?;
+    } else if kind == EndpointType::Azure {
+        azure::check(read, side, &mut end)?;
     } else {
         service(read, side, &mut end)?;
         credentials(read, section, &mut end);
@@ -254,7 +264,7 @@ fn holds_bucket(read: &mut Reader<'_>, section: &str, end: &Endpoint, host: &Hos
         && !end.bucket.is_empty()
         && end.addressing != Addressing::Path
         && !host.is_plain()
-        && !matches!(end.kind, EndpointType::Youpai | EndpointType::Qiniu | EndpointType::Azure)
+        && !matches!(end.kind, EndpointType::Youpai | EndpointType::Qiniu)
     {
         let what = format!(
             "begins with the bucket ({}): write the address without it, {}://{rest}; if the host really has that name, add addressing = \"path\"",
@@ -298,7 +308,7 @@ fn bucket(read: &mut Reader<'_>, section: &str, kind: EndpointType) -> Option<St
     None
 }
 
-fn prefix(read: &mut Reader<'_>, side: Side, kind: EndpointType) -> String {
+pub(super) fn prefix(read: &mut Reader<'_>, side: Side, kind: EndpointType) -> String {
     let section = side.section();
     let prefix = read.text(section, "prefix").unwrap_or_default();
     if prefix.is_empty() {
@@ -379,7 +389,7 @@ fn credentials(read: &mut Reader<'_>, section: &str, end: &mut Endpoint) {
     }
 }
 
-fn proxy(read: &mut Reader<'_>, section: &str) -> Option<String> {
+pub(super) fn proxy(read: &mut Reader<'_>, section: &str) -> Option<String> {
     let proxy = read.text(section, "proxy").filter(|proxy| !proxy.is_empty())?;
     let rest = proxy.strip_prefix("http://").or_else(|| proxy.strip_prefix("https://"));
     let host = rest.map(|rest| rest.rsplit_once('@').map_or(rest, |(_, host)| host));
@@ -424,6 +434,9 @@ fn writing(read: &mut Reader<'_>, end: &mut Endpoint) {
             "storage_class",
             "is no name of a storage class: letters, digits, _ and -, such as IA or STANDARD_IA",
         );
+    }
+    if end.kind == EndpointType::Azure {
+        azure::tier(read, section, end);
     }
     if has_control(&end.kms_key_id) {
         read.bad(section, "kms_key_id", "has control characters in it: remove them");

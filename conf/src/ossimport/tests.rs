@@ -320,7 +320,7 @@ fn each_kind_of_source_has_its_address_and_bucket() {
             "",
         ),
         (
-            "srcType=azure\nsrcDomain=core.chinacloudapi.cn\nsrcAccessKey=acc\nsrcSecretKey=k==",
+            "srcType=azure\nsrcDomain=core.chinacloudapi.cn\nsrcAccessKey=acc\nsrcSecretKey=a2V5",
             EndpointType::Azure,
             "https://acc.blob.core.chinacloudapi.cn",
             "photos",
@@ -328,7 +328,7 @@ fn each_kind_of_source_has_its_address_and_bucket() {
             "",
         ),
         (
-            "srcType=azure\nsrcDomain=\nsrcAccessKey=acc\nsrcSecretKey=k==",
+            "srcType=azure\nsrcDomain=\nsrcAccessKey=acc\nsrcSecretKey=a2V5",
             EndpointType::Azure,
             "https://acc.blob.core.windows.net",
             "photos",

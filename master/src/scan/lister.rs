@@ -69,6 +69,7 @@ impl Lister {
                 match poll_immediate(next.as_mut()).await {
                     Some(next) => next,
                     None => {
+                        self.may_be_cut();
                         // Another request is under way: there is more, and somebody may help.
                         self.table.opened(&after);
                         next.await
@@ -76,6 +77,7 @@ impl Lister {
                 }
             };
             let special = walk.take_special();
+            self.may_be_cut();
             let Some(mut entries) = next? else {
                 self.table.end(&after, fresh);
                 let mark = Mark { after, at: None, back: None, done: true };
@@ -102,6 +104,13 @@ impl Lister {
         Ok(())
     }
 
+    /// What is only known when pages have come.
+    fn may_be_cut(&self) {
+        if !self.context.source.starts_anywhere() {
+            self.table.keep_whole();
+        }
+    }
+
     async fn send(&self, segment: Segment) -> Result<(), Halt> {
         let bytes = segment.entries.iter().map(|entry| entry.size).fold(0, u64::saturating_add);
         self.context.progress.add(segment.entries.len() as u64, bytes);
@@ -119,7 +128,7 @@ impl Lister {
 
     /// Looks for common prefixes: good borders. It may fail; borders are found without it as well.
     pub(crate) async fn discover(self, depth: u32) -> Result<(), Halt> {
-        if depth == 0 || !self.table.long().await {
+        if depth == 0 || !self.table.long().await || !self.context.source.starts_anywhere() {
             return Ok(());
         }
         let mut left = DISCOVERY;

@@ -42,6 +42,8 @@ struct Inner {
     keys: u64,
     full: u64,
     splits: u64,
+    /// Ranges are not cut: the source cannot start in the middle.
+    whole: bool,
 }
 
 #[derive(Debug, Default)]
@@ -144,6 +146,11 @@ impl Table {
             }
             changed.await;
         }
+    }
+
+    /// No range is cut any more: the source is read from the begin to get anywhere.
+    pub(crate) fn keep_whole(&self) {
+        self.inner().whole = true;
     }
 
     /// The range has more pages: it may be cut.
@@ -304,7 +311,7 @@ impl Inner {
     /// The upper half of the range with most left, where there is enough of it. Every full page that was read
     /// allows one cut: so a scan never asks for more than about twice the pages that one lister would.
     fn split(&mut self) -> Option<Claim> {
-        if self.splits >= self.keys / self.full.max(1) {
+        if self.whole || self.splits >= self.keys / self.full.max(1) {
             return None;
         }
         let mut best: Option<(f64, &Key)> = None;

@@ -155,7 +155,7 @@ fn has_odd_segment(key: &[u8]) -> bool {
     key.split(|byte| *byte == b'/').any(|segment| matches!(segment, b"" | b"." | b".."))
 }
 
-fn of_status(status: StatusCode, op: Op) -> ErrorKind {
+pub(crate) fn of_status(status: StatusCode, op: Op) -> ErrorKind {
     match status.as_u16() {
         301 | 302 | 307 | 308 => ErrorKind::WrongEndpoint,
         304 | 412 => ErrorKind::PreconditionFailed,
@@ -178,7 +178,7 @@ fn of_status(status: StatusCode, op: Op) -> ErrorKind {
 }
 
 /// The begin of an answer that is no error document (a proxy's page, for instance).
-fn plain(call: &Call<'_>, status: StatusCode, body: &[u8]) -> String {
+pub(crate) fn plain(call: &Call<'_>, status: StatusCode, body: &[u8]) -> String {
     // Before it is cut: half a secret is one too.
     let text = call.hidden.out_of(String::from_utf8_lossy(body));
     let text: String = text.chars().take(200).collect();

@@ -62,8 +62,20 @@ impl Sent {
             secrets.extend(value.rsplit(['=', ':', ' ']).next().map(str::to_owned));
             secrets.push(value.to_owned());
         }
-        for secret in [&self.endpoint.secret_key, &self.endpoint.session_token] {
-            let Ok(secret) = secret.reveal() else { continue };
+        let Endpoint { secret_key, session_token, sas_token, connection_string, .. } = &*self.endpoint;
+        let pieces =
+            |text: String| [text.split(['&', ';', '?']).map(str::to_owned).collect(), vec![text]].concat();
+        let given = [secret_key, session_token].into_iter().filter_map(|secret| secret.reveal().ok());
+        let composed = [sas_token, connection_string].into_iter().filter_map(|secret| secret.reveal().ok());
+        // Of a signature or a connection string, what stands behind `sig=`, `AccountKey=`.
+        let telling = |piece: &String| piece.starts_with("sig=") || piece.starts_with("AccountKey=");
+        let parts = composed.clone().flat_map(pieces).filter(telling);
+        let values = parts.filter_map(|piece| piece.split_once('=').map(|(_, value)| value.to_owned()));
+        let plain = |value: String| {
+            let decoded = percent_encoding::percent_decode_str(&value).decode_utf8_lossy().into_owned();
+            [value, decoded]
+        };
+        for secret in given.chain(composed).chain(values.flat_map(plain)) {
             let mut encoded = String::new();
             encode(&mut encoded, secret.as_bytes(), false);
             secrets.extend([STANDARD.encode(&secret), encoded, secret]);

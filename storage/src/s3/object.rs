@@ -174,7 +174,7 @@ pub(super) fn refuses_sums(client: &Client, error: &Error) -> bool {
 }
 
 /// The whole object's size, and where a body that came whole has to be cut.
-fn extent(
+pub(crate) fn extent(
     call: &Call<'_>,
     status: StatusCode,
     headers: &HeaderMap,
@@ -211,7 +211,7 @@ fn extent(
 }
 
 /// For services that ignore conditions, and listings without ETags.
-fn same_version(call: &Call<'_>, version: &Version, meta: &ObjectMeta) -> Result<()> {
+pub(crate) fn same_version(call: &Call<'_>, version: &Version, meta: &ObjectMeta) -> Result<()> {
     let same = match (&version.etag, &meta.etag) {
         (Some(wanted), Some(got)) if wanted.eq_ignore_ascii_case(got) && version.size != meta.size => {
             let text =

@@ -21,23 +21,23 @@ const XML_MOST: usize = 16 << 20;
 
 /// A request before it is signed.
 #[derive(Debug, Clone)]
-pub(super) struct Call<'a> {
-    pub(super) op: Op,
-    pub(super) kind: RequestKind,
-    pub(super) method: Method,
+pub(crate) struct Call<'a> {
+    pub(crate) op: Op,
+    pub(crate) kind: RequestKind,
+    pub(crate) method: Method,
     /// The key below the endpoint's prefix; `None` for requests on the bucket.
-    pub(super) key: Option<&'a ObjectKey>,
-    pub(super) query: Vec<(&'static str, String)>,
-    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
-    pub(super) payload: Payload,
+    pub(crate) key: Option<&'a ObjectKey>,
+    pub(crate) query: Vec<(&'static str, String)>,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) payload: Payload,
     /// Multiplies the time to the first byte, for calls that make the service work.
-    pub(super) patience: u32,
+    pub(crate) patience: u32,
     /// Kept out of every error about it.
-    pub(super) hidden: Hidden,
+    pub(crate) hidden: Hidden,
 }
 
 impl<'a> Call<'a> {
-    pub(super) fn new(op: Op, kind: RequestKind, method: Method, key: Option<&'a ObjectKey>) -> Self {
+    pub(crate) fn new(op: Op, kind: RequestKind, method: Method, key: Option<&'a ObjectKey>) -> Self {
         let (query, headers) = (Vec::new(), Vec::new());
         Call {
             op,
@@ -52,25 +52,25 @@ impl<'a> Call<'a> {
         }
     }
 
-    pub(super) fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.query.push((name, value.into()));
         self
     }
 
     /// Adds a header; one that HTTP cannot carry is left out (names and values are checked before).
-    pub(super) fn header(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
             self.headers.push((name, value));
         }
         self
     }
 
-    pub(super) fn body(mut self, payload: Payload) -> Self {
+    pub(crate) fn body(mut self, payload: Payload) -> Self {
         self.payload = payload;
         self
     }
 
-    pub(super) fn error(&self, kind: ErrorKind, text: impl Into<String>) -> Error {
+    pub(crate) fn error(&self, kind: ErrorKind, text: impl Into<String>) -> Error {
         let error = Error::new(kind, self.op, self.hidden.out_of(text));
         match self.key {
             Some(key) => error.on(key),
@@ -78,7 +78,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn failed(&self, failure: Failure) -> Error {
+    pub(crate) fn failed(&self, failure: Failure) -> Error {
         self.error(failure.kind, failure.text)
     }
 }

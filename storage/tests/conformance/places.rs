@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
 use conf::job::EndpointType;
 use conf::{Endpoint, Secret};
 use storage::memory::MemoryStore;
@@ -28,6 +29,7 @@ const STRICT: Abilities = Abilities {
     lists_uploads: false,
     states_etags: true,
     etags_are_md5: true,
+    utf16_order: false,
     checks_credentials: true,
 };
 
@@ -146,6 +148,41 @@ impl Place {
         Server::start(dialect, kind, command, port, can, TempDir::new().unwrap())
     }
 
+    /// The emulator that the vendor keeps. It has no uploads: blocks of nobody vanish by themselves.
+    pub(crate) fn azurite(buckets: usize) -> Result<Place, String> {
+        let tools =
+            |end: &str| std::env::var_os("BRIGADE_TEST_TOOLS").map(|tools| Path::new(&tools).join(end));
+        let server = program("BRIGADE_AZURITE", tools("npm/node_modules/.bin/azurite-blob"))?;
+        let python = program("BRIGADE_PYTHON", tools("venv/bin/python"))?;
+        // Names of metadata are identifiers of C#, and there is no Expires: what `write` tests is not to be had.
+        let can = Abilities {
+            key: azure_key,
+            keeps_headers: false,
+            keeps_books: false,
+            utf16_order: true,
+            ..STRICT
+        };
+        let (root, port) = (TempDir::new().unwrap(), free_port());
+        let mut command = Command::new(server);
+        command.args(["--blobHost", "127.0.0.1", "--blobPort", &port.to_string(), "--location"]);
+        command.arg(root.path()).args(["--silent", "--disableTelemetry", "--skipApiVersionCheck"]);
+        let key = base64::engine::general_purpose::STANDARD.encode(SECRET_KEY);
+        command.env("AZURITE_ACCOUNTS", format!("{ACCESS_KEY}:{key}"));
+        let place = Server::start("azurite", EndpointType::Azure, command, port, can, root)?;
+        let script = "import sys\nfrom azure.storage.blob import BlobServiceClient\n\
+             url, account, key, *names = sys.argv[1:]\n\
+             service = BlobServiceClient(url, credential={'account_name': account, 'account_key': key})\n\
+             [service.create_container(name) for name in names]\n";
+        let made = Command::new(python)
+            .args(["-c", script, &format!("http://127.0.0.1:{port}/{ACCESS_KEY}"), ACCESS_KEY, &key])
+            .args((0..buckets).map(bucket))
+            .status();
+        match made {
+            Ok(status) if status.success() => Ok(place),
+            other => Err(format!("the containers cannot be made: {other:?}")),
+        }
+    }
+
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Place::Memory => "memory",
@@ -203,6 +240,17 @@ impl Server {
     }
 
     fn endpoint(&self, bucket: &str) -> Endpoint {
+        if self.kind == EndpointType::Azure {
+            let key = base64::engine::general_purpose::STANDARD.encode(SECRET_KEY);
+            return Endpoint {
+                kind: self.kind,
+                endpoint: format!("http://127.0.0.1:{}/{ACCESS_KEY}", self.port),
+                bucket: bucket.to_owned(),
+                secret_key: Secret::Literal(key),
+                list_page: PAGE,
+                ..Endpoint::default()
+            };
+        }
         Endpoint {
             kind: self.kind,
             endpoint: format!("http://127.0.0.1:{}", self.port),
@@ -311,6 +359,13 @@ fn s3_key(key: &str) -> Fate {
     } else {
         Fate::Kept
     }
+}
+
+fn azure_key(key: &str) -> Fate {
+    let segments: Vec<&str> = key.split('/').collect();
+    let changed = segments.iter().any(|segment| segment.ends_with('.')) || key.contains('\\');
+    let refused = key.is_empty() || key.len() > 1024 || segments.len() > 254;
+    if refused || changed || key.chars().any(char::is_control) { Fate::Refused } else { Fate::Kept }
 }
 
 fn oss_key(key: &str) -> Fate {

@@ -46,6 +46,8 @@ pub(crate) struct Abilities {
     pub(crate) states_etags: bool,
     /// The ETag of an object in one piece is its MD5.
     pub(crate) etags_are_md5: bool,
+    /// Lists in the order of UTF-16 and not of UTF-8.
+    pub(crate) utf16_order: bool,
     /// Refuses wrong keys.
     pub(crate) checks_credentials: bool,
 }
@@ -64,6 +66,11 @@ pub(crate) enum Fate {
 }
 
 impl World {
+    /// The order of this service's listings.
+    pub(crate) fn order(&self, a: &str, b: &str) -> std::cmp::Ordering {
+        if self.can.utf16_order { a.encode_utf16().cmp(b.encode_utf16()) } else { a.cmp(b) }
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         self.destination.limits()
     }

@@ -150,14 +150,13 @@ pub(crate) fn complete(
     let least = state.dialect.rules().part_least;
     let object = with(state, target, id, |upload| assemble(state.dialect, upload, &wanted, least))?;
     let whole = sum_text(CrcAlgorithm::Crc64Nvme, object.crc(CrcAlgorithm::Crc64Nvme));
-    if let Some(given) = header(parts, "x-amz-checksum-crc64nvme").filter(|_| state.dialect == Dialect::S3) {
-        if given != whole {
-            return Err(Failure::new(
-                400,
-                "BadDigest",
-                "The crc64nvme you specified did not match the calculated checksum.",
-            ));
-        }
+    let given = header(parts, "x-amz-checksum-crc64nvme").filter(|_| state.dialect == Dialect::S3);
+    if given.is_some_and(|given| given != whole) {
+        return Err(Failure::new(
+            400,
+            "BadDigest",
+            "The crc64nvme you specified did not match the calculated checksum.",
+        ));
     }
     let mut inner = xml::element("Location", "http://test/") + &xml::element("Bucket", &target.bucket);
     inner += &xml::element("Key", &String::from_utf8_lossy(&target.key));

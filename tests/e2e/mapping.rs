@@ -2,8 +2,11 @@
 //! everything that looks for an object looks under its new name.
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
 
 use bytes::Bytes;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use tests::family::{Dialect, Object, Server};
 use tests::home::Home;
@@ -177,4 +180,50 @@ fn a_rule_that_is_none_is_refused_before_anything_starts() {
         assert!(said.contains("local_job.toml:3: `rename.match` is no regular expression"), "{said}");
         assert!(said.contains("(column 11)"), "{said}");
     }
+}
+
+/// An import up to the end of this round, stopped while it waits for the next one.
+fn round(home: &Home, way: &str, round: u32) -> Value {
+    let mut command = home.command(&["--no-input", "import", way]);
+    command.stdout(Stdio::null()).stderr(Stdio::null()).env("BRIGADE_ROUNDS", round.to_string());
+    let mut running = command.spawn().unwrap();
+    let mut stat = Value::Null;
+    home.wait_for("the round is over", || {
+        let said = home.run(&["--output", "json", "stat", "local_test"]);
+        stat = serde_json::from_str(&said.out).unwrap_or_default();
+        stat["round"] == round && stat["state"] == "waiting"
+    });
+    kill(Pid::from_raw(running.id() as i32), Signal::SIGINT).unwrap();
+    assert_eq!(running.wait().unwrap().code(), Some(1));
+    stat
+}
+
+#[test]
+fn a_later_round_gives_no_name_that_an_earlier_one_gave() {
+    let (from, to) = (server(Dialect::S3), server(Dialect::Oss));
+    let (source, destination) = sides(&from, &to);
+    let put = |key: &str| from.insert("bucket", format!("in/{key}").as_bytes(), Object::new(data(key)));
+    ["a b", "c d"].into_iter().for_each(put);
+    let home = Home::new();
+    home.job(&source, &destination, &format!("incremental = true\ninterval = \"15m\"\n{RULES}"));
+    round(&home, "--restart", 1);
+
+    // What has the name is gone from the source by now; its copy is the only one.
+    from.remove("bucket", b"in/a b");
+    ["a-b", "e f"].into_iter().for_each(put);
+    let stat = round(&home, "--resume", 2);
+    assert_eq!(stat["objects"]["failed"], 1, "{stat}");
+    assert_eq!(stat["objects"]["skipped"], 1, "{stat}");
+    let found = home.report("local_test");
+    let refused = found.iter().find(|record| record["key"] == "a-b").unwrap();
+    assert_eq!((&refused["code"], &refused["destination_key"]), (&"INVALID_NAME".into(), &"out/a_b".into()));
+    assert!(refused["text"].as_str().unwrap().contains("\"a b\""), "{refused}");
+
+    // Whoever had it may have it again.
+    put("a b");
+    round(&home, "--resume", 3);
+    let there = |key: &str| to.object("bucket", key.as_bytes()).map(|object| object.data);
+    assert_eq!(there("out/a_b"), Some(data("a b")));
+    assert_eq!((there("out/c_d"), there("out/e_f")), (Some(data("c d")), Some(data("e f"))));
+    assert_eq!(to.keys("bucket").len(), 3);
 }

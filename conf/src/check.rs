@@ -9,11 +9,12 @@ mod reader;
 mod rename;
 mod same;
 mod vendor;
+mod web_list;
 
 use std::path::Path;
 use std::time::Duration;
 
-use crate::job::{JobConf, JobKind, TaskConf, TransferConf, Verify};
+use crate::job::{EndpointType, JobConf, JobKind, TaskConf, TransferConf, Verify};
 use crate::problem::Problems;
 use crate::raw::Raw;
 use crate::sys::SysConf;
@@ -42,6 +43,11 @@ pub(crate) fn job(raw: &Raw, base: &Path, problems: &mut Problems) -> Option<Job
     let rename = rename::check(&mut read);
     let (source, destination) = (source?, destination?);
     same::refuse(&mut read, &source, &destination);
+    if source.kind == EndpointType::Http && !rename.is_empty() {
+        let line = raw.renames.first().and_then(|rule| rule.line);
+        let what = "[[rename]] does not work with a list of URLs: write the keys into the list's path column";
+        read.problems.error(line, what.to_owned());
+    }
     let job = JobConf {
         name: name?,
         kind: kind.unwrap_or(JobKind::Import),

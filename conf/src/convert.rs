@@ -186,6 +186,9 @@ fn endpoint_values(section: &'static str, end: &Endpoint, values: &mut Values) {
     put("forbid_overwrite", end.forbid_overwrite.to_string());
     put("follow_symlinks", end.follow_symlinks.to_string());
     put("key_list", optional(&end.key_list));
+    put("prefix_column", end.prefix_column.to_string());
+    put("path_column", end.path_column.to_string());
+    put("domain_requests_per_s", end.domain_requests_per_s.to_string());
     put("list_page", end.list_page.to_string());
     put("cdn_domain", string(&end.cdn_domain));
     let on_archived = match end.on_archived {

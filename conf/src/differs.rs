@@ -16,7 +16,7 @@ pub struct Differences {
 }
 
 /// Keys that change neither which objects are moved, nor where to, nor what they become there.
-const RENEWABLE: [&str; 37] = [
+const RENEWABLE: [&str; 38] = [
     "priority",
     "interval",
     "source.provider",
@@ -36,6 +36,7 @@ const RENEWABLE: [&str; 37] = [
     "source.on_archived",
     "source.restore_tier",
     "source.restore_days",
+    "source.domain_requests_per_s",
     "destination.access_key",
     "destination.secret_key",
     "destination.session_token",

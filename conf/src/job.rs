@@ -125,7 +125,17 @@ pub struct Endpoint {
     /// local source: follow symbolic links (otherwise they are skipped and counted).
     pub follow_symlinks: bool,
     /// A file with one key a line (below `prefix`) instead of a listing; `error.list` is such a file.
+    /// http: the list of URLs, a path or itself an `http(s)://` address.
     pub key_list: Option<PathBuf>,
+    /// http: the column with the begin of the URL, from 1.
+    #[serde(default = "one")]
+    pub prefix_column: u32,
+    /// http: the column where the path begins, from 1.
+    #[serde(default = "two")]
+    pub path_column: u32,
+    /// http: requests a second of one worker to one domain; 0 = no limit.
+    #[serde(default)]
+    pub domain_requests_per_s: u64,
     /// Requests by side, as the pages of a listing: how many keys one asks for.
     pub list_page: u32,
     /// youpai source: `scheme://host[:port]` that the bytes are read from; empty: the API itself.
@@ -286,6 +296,10 @@ impl Endpoint {
     pub fn describe(&self) -> String {
         match self.kind {
             EndpointType::Local => self.path.display().to_string(),
+            EndpointType::Http => {
+                let list = self.key_list.as_deref().unwrap_or(std::path::Path::new(""));
+                format!("the URLs of {}", list.display())
+            }
             kind => format!("{}://{}/{} at {}", kind.name(), self.bucket, self.prefix, self.endpoint),
         }
     }
@@ -358,6 +372,9 @@ impl Default for Endpoint {
             forbid_overwrite: false,
             follow_symlinks: false,
             key_list: None,
+            prefix_column: one(),
+            path_column: two(),
+            domain_requests_per_s: 0,
             list_page: 1000,
             cdn_domain: String::new(),
             on_archived: OnArchived::Fail,
@@ -371,6 +388,15 @@ impl Default for TaskConf {
     fn default() -> Self {
         TaskConf { object_count_limit: 10_000, object_size_limit: 1 << 30, scan_threads: 8, scan_depth: 1 }
     }
+}
+
+/// Columns of a list as they are where nothing is said.
+fn one() -> u32 {
+    1
+}
+
+fn two() -> u32 {
+    2
 }
 
 /// What jobs have that were submitted before there was the key.

@@ -213,7 +213,25 @@ const ENDPOINT: &[Key] = &[
         "key_list",
         Form::Path,
         "",
-        "Source: a file with one key a line (below prefix) that takes the place of a listing, for example an error.list. http: the list of URLs.",
+        "Source: a file with one key a line (below prefix) that takes the place of a listing, for example an error.list. http: the list of URLs, a file or itself an http(s):// address.",
+    ),
+    key(
+        "prefix_column",
+        Form::Number,
+        "1",
+        "http: the column of the list (white space between columns, the first is 1) with the begin of the URL.",
+    ),
+    key(
+        "path_column",
+        Form::Number,
+        "2",
+        "http: the column where the path begins, which ends the URL and is the object's key; it goes on to the end of the line, so that it may hold spaces. The same as prefix_column: whole URLs, and what follows the host is the key.",
+    ),
+    key(
+        "domain_requests_per_s",
+        Form::Number,
+        "0",
+        "http: requests a second of one worker to one domain; 0 is no limit.",
     ),
     key("list_page", Form::Number, "1000", "Keys that one request of a listing asks for; 1 to 1000."),
     key(

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 /// The document of `stat JOB --output json` (DESIGN, "What users see"). Fields are only ever added.
 pub(crate) fn document(stat: &v1::JobStat) -> Value {
+    let bytes =
+        |done: bool| if done && stat.sizes_unknown == 0 { json!(stat.scan_bytes) } else { Value::Null };
     let total = if stat.scan_done { json!(stat.scan_objects) } else { Value::Null };
     json!({
         "job": stat.job,
@@ -18,7 +20,8 @@ pub(crate) fn document(stat: &v1::JobStat) -> Value {
         "scan": {
             "done": stat.scan_done,
             "objects": stat.scan_objects,
-            "bytes": stat.scan_bytes,
+            "bytes": bytes(true),
+            "sizes_unknown": stat.sizes_unknown,
             "special": stat.listed_special,
             "sorted_on_disk": stat.order_sorted > 0,
         },
@@ -37,7 +40,7 @@ pub(crate) fn document(stat: &v1::JobStat) -> Value {
             "not_whole": stat.objects_incomplete,
         },
         "bytes": {
-            "total": if stat.scan_done { json!(stat.scan_bytes) } else { Value::Null },
+            "total": bytes(stat.scan_done),
             "moved": stat.bytes_succeeded + stat.bytes_in_flight,
             "skipped": stat.bytes_skipped,
             "failed": stat.bytes_failed,
@@ -135,7 +138,7 @@ pub(crate) fn table(stat: &v1::JobStat) -> String {
     if stat.round > 1 {
         line("round", stat.round.to_string());
     }
-    let found = format!("{}, {}", counted(stat.scan_objects, "object"), size(stat.scan_bytes));
+    let found = found(stat);
     line("scan", if stat.scan_done { format!("{found}, complete") } else { format!("{found} so far") });
     line(
         "tasks",
@@ -174,6 +177,15 @@ pub(crate) fn lost(stat: &v1::JobStat) -> String {
     match stat.objects_incomplete {
         0 => String::new(),
         objects => format!("of {}: {}", counted(objects, "object"), named(&stat.not_carried)),
+    }
+}
+
+/// `120 objects, 3.2 MiB`: what the scan found.
+pub(crate) fn found(stat: &v1::JobStat) -> String {
+    let objects = counted(stat.scan_objects, "object");
+    match stat.sizes_unknown {
+        0 => format!("{objects}, {}", size(stat.scan_bytes)),
+        _ => format!("{objects}, whose sizes are known when they are read"),
     }
 }
 

@@ -78,6 +78,9 @@ pub(crate) fn json_line(round: u32, task: u32, record: &AuditRecord) -> String {
         // Without it `%FF` could be three letters or one byte.
         object.insert("keys_escaped".to_owned(), json!(true));
     }
+    if !record.origin.is_empty() {
+        object.insert("origin".to_owned(), json!(record.origin));
+    }
     let text = Value::Object(object).to_string();
     let mut line = String::with_capacity(text.len() + 1);
     for c in text.chars() {

@@ -3,7 +3,7 @@
 use proto::text::counted;
 use proto::v1;
 
-use crate::job_stat::{count, duration, lost, named, requests, size, waits};
+use crate::job_stat::{count, duration, found, lost, named, requests, size, waits};
 
 /// For people: what moved, what proved it, what failed and why, and where to read on.
 pub(crate) fn text(stat: &v1::JobStat, report: Option<&str>) -> String {
@@ -13,7 +13,7 @@ pub(crate) fn text(stat: &v1::JobStat, report: Option<&str>) -> String {
             lines.push(format!("  {name:<10} {value}"));
         }
     };
-    line("found", format!("{}, {}", counted(stat.scan_objects, "object"), size(stat.scan_bytes)));
+    line("found", found(stat));
     let done = if stat.r#type == "audit" { "equal" } else { "moved" };
     line(done, format!("{}, {}", counted(stat.objects_succeeded, "object"), size(stat.bytes_succeeded)));
     if stat.objects_skipped > 0 {

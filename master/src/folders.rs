@@ -47,6 +47,10 @@ fn coming_and_going() -> MutexGuard<'static, ()> {
 }
 
 fn list_line(record: &AuditRecord) -> String {
+    if !record.origin.is_empty() {
+        // As a list of URLs has it: column 1 and 2, as they were written.
+        return format!("{} {}\n", record.origin, String::from_utf8_lossy(&record.key));
+    }
     format!("{}\n", ObjectKey::new(record.key.clone()).to_line())
 }
 
@@ -81,7 +85,7 @@ mod tests {
     #[test]
     fn a_failed_object_is_one_line_in_each_file() {
         let job = tempfile::tempdir().unwrap();
-        let mut sheet = Sheet::open(audit::path(job.path(), "r1-000001"), 2, 0).unwrap();
+        let mut sheet = Sheet::open(audit::path(job.path(), "r1-000001"), 3, 0).unwrap();
         let failed = AuditRecord {
             key: b"a\nb".to_vec(),
             outcome: Outcome::Failed.into(),
@@ -90,13 +94,18 @@ mod tests {
             finished_at: 1_790_000_000_000,
             ..AuditRecord::default()
         };
+        let web =
+            AuditRecord { index: 2, key: b"a b%20c".to_vec(), origin: "http://h/".into(), ..failed.clone() };
         let fine = AuditRecord { index: 1, outcome: 1, proof: "size".into(), ..AuditRecord::default() };
-        sheet.append(vec![failed, fine]).unwrap();
+        sheet.append(vec![failed, fine, web]).unwrap();
         write(job.path(), "r1-000001", 0).unwrap();
         let folder = job.path().join("failed_tasks/r1-000001");
-        assert_eq!(std::fs::read_to_string(folder.join("error.list")).unwrap(), "a%0Ab\n");
+        assert_eq!(std::fs::read_to_string(folder.join("error.list")).unwrap(), "a%0Ab\nhttp://h/ a b%20c\n");
         let log = std::fs::read_to_string(folder.join("audit.log")).unwrap();
-        assert_eq!(log, "2026-09-21T14:13:20Z\ta%0Ab\tACCESS_DENIED\ttwo lines\n");
+        assert_eq!(
+            log.lines().next().unwrap().to_owned() + "\n",
+            "2026-09-21T14:13:20Z\ta%0Ab\tACCESS_DENIED\ttwo lines\n"
+        );
         remove(job.path(), "r1-000001").unwrap();
         assert!(!folder.exists() && !job.path().join("failed_tasks").exists());
     }

@@ -159,6 +159,7 @@ fn round_after(before: &RoundRecord, state: &ScanState) -> RoundRecord {
         special: state.special,
         sorted: state.mode == ScanMode::Sorted,
         warnings: state.warnings.clone(),
+        unknown: state.unknown,
         ..before.clone()
     }
 }

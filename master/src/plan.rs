@@ -27,6 +27,8 @@ const FIRST: usize = 10;
 pub struct Plan {
     /// Everything that the job would look at.
     pub all: Count,
+    /// Of them, those whose size is not known before they are read: they are in no class of sizes.
+    pub unknown: u64,
     /// By size: up to and including so many bytes, `None`: more than all before.
     pub sizes: Vec<(Option<u64>, Count)>,
     /// By the first segment of the key, with its `/`; the empty one has the objects without any. In key order.
@@ -106,6 +108,7 @@ struct Counter {
 #[derive(Debug, Default)]
 struct Tally {
     all: Count,
+    unknown: u64,
     sizes: [Count; CLASSES.len() + 1],
     prefixes: BTreeMap<Vec<u8>, Count>,
     other: Count,
@@ -127,7 +130,11 @@ impl Tally {
     fn add(&mut self, entry: &Entry) {
         self.all.add(entry);
         self.map(entry);
-        self.sizes[CLASSES.partition_point(|most| *most < entry.size)].add(entry);
+        if entry.size_unknown {
+            self.unknown += 1;
+        } else {
+            self.sizes[CLASSES.partition_point(|most| *most < entry.size)].add(entry);
+        }
         let key = entry.key.as_bytes();
         let prefix = key.iter().position(|byte| *byte == b'/').map_or(&key[..0], |at| &key[..=at]);
         if let Some(count) = self.prefixes.get_mut(prefix) {
@@ -154,6 +161,7 @@ impl Tally {
         let ends = CLASSES.into_iter().map(Some).chain([None]);
         Plan {
             all: self.all,
+            unknown: self.unknown,
             sizes: ends.zip(self.sizes).collect(),
             prefixes: self
                 .prefixes

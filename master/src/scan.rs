@@ -3,14 +3,15 @@
 //! Mode `Ranges`: listers walk key ranges (`ranges`, `lister`, `walk`), the committer cuts tasks and commits
 //! them with the positions. A listing out of order ends that: the round goes over to mode `Sorted`, one
 //! listing of everything, sorted on disk (`sorted`, `sort`), minus what is in tasks already. A key list
-//! (`lines`) takes the place of a listing. Where rules change keys (`mapped`), everything is listed first and sorted
-//! by what it becomes.
+//! (`lines`) takes the place of a listing, and a list of URLs (`urls`) has no other. Where rules change keys (`mapped`),
+//! everything is listed first and sorted by what it becomes.
 
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 
 use conf::JobConf;
+use conf::job::EndpointType;
 use conf::rename::Mapping;
 use storage::Source;
 use tokio::sync::mpsc;
@@ -36,12 +37,17 @@ mod merge;
 mod order;
 mod ranges;
 pub(crate) mod record;
+mod repeats;
 mod sort;
 mod sorted;
+mod urls;
 mod walk;
 
 /// Pages between listers and committer.
 const SEGMENTS: usize = 16;
+
+/// Lines of a list of URLs between its reader and the committer.
+const LINES: usize = 1024;
 
 /// Lines of a key list that are looked at at the same time, for each of `scan_threads`.
 const LOOKS_EACH: usize = 4;
@@ -84,6 +90,9 @@ struct Scan {
 
 impl Scan {
     async fn run(&self, mut state: ScanState) -> Result<ScanEnd, ScanError> {
+        if self.job.source.kind == EndpointType::Http {
+            return ended(self.urls(state).await);
+        }
         if !self.mapping.is_identity() {
             return ended(self.mapped(state).await);
         }
@@ -136,6 +145,24 @@ impl Scan {
     async fn lines(&self, path: &Path, state: ScanState) -> Result<(Option<Halt>, ScanState), ScanError> {
         let (out, segments) = mpsc::channel(SEGMENTS);
         let work = Box::pin(lines::run(self.context.clone(), path, state.lines, self.at_once(), out));
+        let committer = self.committer(state, None);
+        self.drive(committer, segments, async { work.await.err() }).await
+    }
+
+    /// A list of URLs.
+    async fn urls(&self, mut state: ScanState) -> Result<(Option<Halt>, ScanState), ScanError> {
+        let prepare = urls::prepare(&self.context, &self.job, self.ledger.as_ref());
+        let list = match self.shutdown.run_until_cancelled(Box::pin(prepare)).await {
+            None => return Ok((Some(Halt::Stopped), state)),
+            Some(Err(halt)) => return Ok((Some(halt), state)),
+            Some(Ok(list)) => list,
+        };
+        if state.lines > 0 && state.list_sum != list.sum {
+            return Ok((Some(urls::changed(list.path()).into()), state));
+        }
+        state.list_sum = list.sum;
+        let (out, segments) = mpsc::channel(LINES);
+        let work = Box::pin(urls::run(self.context.clone(), list, state.lines, out));
         let committer = self.committer(state, None);
         self.drive(committer, segments, async { work.await.err() }).await
     }

@@ -264,6 +264,7 @@ impl Master {
             priority: record.priority,
             listed_special: record.past_special + job.round.special,
             warnings: job.round.warnings.clone(),
+            sizes_unknown: job.round.unknown,
             order_sorted: u64::from(job.round.sorted),
             source: record.source.clone(),
             destination: record.destination.clone(),
@@ -315,7 +316,8 @@ fn eta(job: &Job, tally: &Tally, in_flight: u64, (bytes_per_s, objects_per_s): (
     }
     let objects = job.record.objects.saturating_sub(tally.objects());
     let moved = tally.bytes_succeeded + tally.bytes_skipped + tally.bytes_failed + in_flight;
-    let bytes = job.record.bytes.saturating_sub(moved);
+    // Where sizes are not known, the number of objects has to do.
+    let bytes = if job.round.unknown > 0 { 0 } else { job.record.bytes.saturating_sub(moved) };
     let time = |left: u64, rate: f64| match left {
         0 => Some(0.0),
         _ => (rate > 0.0).then(|| left as f64 / rate),

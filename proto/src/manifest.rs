@@ -4,7 +4,9 @@
 //! bytes: the number of entries and the CRC-64/XZ of everything before it (both little-endian). Keys share
 //! the prefix of the key before them, an ETag of 32 hex digits takes 16 bytes. `docs/formats.md` has the
 //! layout of an entry. A file that is cut or changed anywhere does not decode. Version 2 has entries of another
-//! destination key and refused ones; a file without any is written as version 1.
+//! destination key, refused ones, and such of unknown size or of an origin; a file without any is written as version 1.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, checksum};
@@ -33,6 +35,9 @@ const PRESENT: u8 = 64;
 const MAPPED: u8 = 128;
 const HAS_TO: u8 = 1;
 const HAS_REFUSAL: u8 = 2;
+const SIZE_UNKNOWN: u8 = 4;
+const HAS_ORIGIN: u8 = 8;
+const SAME_ORIGIN: u8 = 16;
 
 /// One object to move, as it was listed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -53,6 +58,10 @@ pub struct Entry {
     pub to: Option<ObjectKey>,
     /// Why it must not be written, for its record; such an object fails as an invalid name.
     pub refused: Option<String>,
+    /// Size, time and ETag are learnt when it is read; until then they are 0 and none.
+    pub size_unknown: bool,
+    /// Where the key stands, when objects of one source come from several places: the URL before it.
+    pub origin: Option<Arc<str>>,
 }
 
 impl Entry {
@@ -61,8 +70,9 @@ impl Entry {
         self.to.as_ref().unwrap_or(&self.key)
     }
 
+    /// Says more than version 1 can.
     fn is_mapped(&self) -> bool {
-        self.to.is_some() || self.refused.is_some()
+        self.to.is_some() || self.refused.is_some() || self.size_unknown || self.origin.is_some()
     }
 }
 
@@ -102,11 +112,12 @@ pub enum ManifestError {
 /// The file's bytes.
 pub fn encode(entries: &[Entry]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(entries.len() * 64);
-    let mut before: &[u8] = &[];
+    let nothing = Entry::default();
+    let mut before = &nothing;
     let mut time = 0;
     for entry in entries {
         write_entry(&mut plain, before, &mut time, entry);
-        before = entry.key.as_bytes();
+        before = entry;
     }
     let mut file = Vec::with_capacity(plain.len() / 2 + 64);
     file.extend_from_slice(MAGIC);
@@ -144,8 +155,8 @@ pub fn decode(file: &[u8]) -> Result<Vec<Entry>, ManifestError> {
     let mut entries: Vec<Entry> = Vec::new();
     let (mut time, mut keys) = (0, 0);
     while !input.0.is_empty() {
-        let before = entries.last().map_or(&[][..], |entry| entry.key.as_bytes());
-        let entry = read_entry(&mut input, before, &mut time).ok_or(ManifestError::Damaged("a cut entry"))?;
+        let entry =
+            read_entry(&mut input, entries.last(), &mut time).ok_or(ManifestError::Damaged("a cut entry"))?;
         keys += entry.key.as_bytes().len();
         if entries.len() as u64 == count || keys > MOST_PLAIN {
             return Err(ManifestError::Damaged("a wrong count, or keys without end"));
@@ -155,9 +166,9 @@ pub fn decode(file: &[u8]) -> Result<Vec<Entry>, ManifestError> {
     if entries.len() as u64 == count { Ok(entries) } else { Err(ManifestError::Damaged("a wrong count")) }
 }
 
-fn write_entry(out: &mut Vec<u8>, before: &[u8], time: &mut i64, entry: &Entry) {
+fn write_entry(out: &mut Vec<u8>, before: &Entry, time: &mut i64, entry: &Entry) {
     let key = entry.key.as_bytes();
-    let shared = key.iter().zip(before).take_while(|(a, b)| a == b).count();
+    let shared = key.iter().zip(before.key.as_bytes()).take_while(|(a, b)| a == b).count();
     write_number(out, shared as u64);
     write_bytes(out, &key[shared..]);
     write_number(out, entry.size);
@@ -194,22 +205,35 @@ fn write_entry(out: &mut Vec<u8>, before: &[u8], time: &mut i64, entry: &Entry) 
         }
     }
     if entry.is_mapped() {
-        out.push(
-            if entry.to.is_some() { HAS_TO } else { 0 }
-                | if entry.refused.is_some() { HAS_REFUSAL } else { 0 },
-        );
-        if let Some(to) = &entry.to {
-            write_bytes(out, to.as_bytes());
-        }
-        if let Some(why) = &entry.refused {
-            write_bytes(out, why.as_bytes());
-        }
+        write_more(out, before, entry);
     }
 }
 
-fn read_entry(input: &mut Input<'_>, before: &[u8], time: &mut i64) -> Option<Entry> {
+/// What only version 2 has.
+fn write_more(out: &mut Vec<u8>, before: &Entry, entry: &Entry) {
+    let flag = |is: bool, flag: u8| if is { flag } else { 0 };
+    let same = entry.origin.is_some() && entry.origin == before.origin;
+    out.push(
+        flag(entry.to.is_some(), HAS_TO)
+            | flag(entry.refused.is_some(), HAS_REFUSAL)
+            | flag(entry.size_unknown, SIZE_UNKNOWN)
+            | flag(same, SAME_ORIGIN)
+            | flag(entry.origin.is_some() && !same, HAS_ORIGIN),
+    );
+    if let Some(to) = &entry.to {
+        write_bytes(out, to.as_bytes());
+    }
+    if let Some(why) = &entry.refused {
+        write_bytes(out, why.as_bytes());
+    }
+    if let Some(origin) = entry.origin.as_deref().filter(|_| !same) {
+        write_bytes(out, origin.as_bytes());
+    }
+}
+
+fn read_entry(input: &mut Input<'_>, before: Option<&Entry>, time: &mut i64) -> Option<Entry> {
     let shared = usize::try_from(input.number()?).ok()?;
-    let mut key = before.get(..shared)?.to_vec();
+    let mut key = before.map_or(&[][..], |entry| entry.key.as_bytes()).get(..shared)?.to_vec();
     key.extend_from_slice(input.bytes()?);
     let size = input.number()?;
     let flags = input.byte()?;
@@ -230,17 +254,19 @@ fn read_entry(input: &mut Input<'_>, before: &[u8], time: &mut i64) -> Option<En
             Existing::Present { size, modified_ms, etag: read_etag(input, flags)? }
         }
     };
-    let (mut to, mut refused) = (None, None);
-    if flags & MAPPED != 0 {
-        let flags = input.byte()?;
-        to = match flags & HAS_TO {
-            0 => None,
-            _ => Some(ObjectKey::new(Bytes::from(input.bytes()?.to_vec()))),
-        };
-        refused = if flags & HAS_REFUSAL != 0 { Some(input.text()?) } else { None };
-    }
-    let key = ObjectKey::new(Bytes::from(key));
-    Some(Entry { key, size, modified_ms, etag, class, existing, to, refused })
+    let more = if flags & MAPPED != 0 { input.byte()? } else { 0 };
+    let to = match more & HAS_TO {
+        0 => None,
+        _ => Some(ObjectKey::new(Bytes::from(input.bytes()?.to_vec()))),
+    };
+    let refused = if more & HAS_REFUSAL != 0 { Some(input.text()?) } else { None };
+    let origin = match more & (HAS_ORIGIN | SAME_ORIGIN) {
+        0 => None,
+        HAS_ORIGIN => Some(Arc::from(input.text()?)),
+        _ => Some(before?.origin.clone()?),
+    };
+    let (key, size_unknown) = (ObjectKey::new(Bytes::from(key)), more & SIZE_UNKNOWN != 0);
+    Some(Entry { key, size, modified_ms, etag, class, existing, to, refused, size_unknown, origin })
 }
 
 /// How an ETag is stored: 32 hex digits of one letter case as 16 bytes, anything else as text.
@@ -375,9 +401,12 @@ mod tests {
         let key = proptest::collection::vec(any::<u8>(), 0..60);
         let class = proptest::option::of("[A-Z_]{1,12}");
         let to = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..20).prop_map(ObjectKey::new));
-        let mapped = (to, proptest::option::of(".{0,20}"));
+        let origin = proptest::option::of("https?://[ab]/");
+        let mapped = (to, proptest::option::of(".{0,20}"), any::<bool>(), origin);
         (key, any::<u64>(), any::<Option<i64>>(), etag(), class, existing(), mapped).prop_map(
-            |(key, size, modified_ms, etag, class, existing, (to, refused))| Entry {
+            |(key, size, modified_ms, etag, class, existing, (to, refused, size_unknown, origin))| Entry {
+                size_unknown,
+                origin: origin.map(Arc::from),
                 key: ObjectKey::new(key),
                 size,
                 modified_ms,
@@ -412,6 +441,26 @@ mod tests {
         fn noise_is_refused_without_panic(noise in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(decode(&noise).is_err());
         }
+    }
+
+    #[test]
+    fn what_is_not_known_is_never_taken_for_empty_by_who_does_not_know_it() {
+        let known = Entry { key: "a".into(), size: 7, ..Entry::default() };
+        let open = Entry { key: "b".into(), size_unknown: true, ..Entry::default() };
+        let file = encode(&[known.clone(), open.clone()]);
+        assert_eq!(file[4], VERSION_MAPPED);
+        assert_eq!(decode(&file).unwrap(), [known, open]);
+    }
+
+    #[test]
+    fn a_manifest_of_the_first_version_is_read() {
+        // As it was always written: the entry ("k", 5 bytes, no time).
+        let entry = Entry { key: "k".into(), size: 5, ..Entry::default() };
+        let mut file = b"BRGM\x01".to_vec();
+        file.extend(zstd::bulk::compress(&[0, 1, b'k', 5, 0], 3).unwrap());
+        file.extend(1u64.to_le_bytes());
+        file.extend(checksum(CrcAlgorithm::Crc64Xz, &file).to_le_bytes());
+        assert_eq!(decode(&file).unwrap(), [entry]);
     }
 
     #[test]

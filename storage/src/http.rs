@@ -47,6 +47,8 @@ pub(crate) struct Http {
     client: Client<Connector, Sending>,
     timeout: Duration,
     proxy_authorization: Option<HeaderValue>,
+    /// Where hosts differ, whether a request goes through the proxy does as well.
+    proxies: Option<Arc<Proxy>>,
     meter: Meter,
 }
 
@@ -76,7 +78,20 @@ impl Http {
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE);
         builder.pool_max_idle_per_host(IDLE_CONNECTIONS);
         builder.http1_max_buf_size(READ);
-        Ok(Http { client: builder.build(connector), timeout, proxy_authorization, meter })
+        Ok(Http { client: builder.build(connector), timeout, proxy_authorization, proxies: None, meter })
+    }
+
+    /// The same for requests to any host, with or without TLS.
+    pub(crate) fn for_any(
+        https: bool,
+        ca_file: Option<&Path>,
+        proxy: &str,
+        timeout: Duration,
+        meter: Meter,
+    ) -> std::result::Result<Self, String> {
+        let target = Uri::from_static(if https { "https://any.invalid/" } else { "http://any.invalid/" });
+        let http = Http::new(&target, ca_file, proxy, timeout, meter)?;
+        Ok(Http { proxy_authorization: None, proxies: Some(Arc::new(Proxy::new(proxy)?)), ..http })
     }
 
     /// Sends a signed request. `patience` multiplies the time to the first byte, for calls that make the
@@ -87,8 +102,9 @@ impl Http {
         payload: Payload,
         patience: u32,
     ) -> std::result::Result<Response<Incoming>, Failure> {
-        if let Some(authorization) = &self.proxy_authorization {
-            parts.headers.insert(http::header::PROXY_AUTHORIZATION, authorization.clone());
+        let asked = self.proxies.as_ref().and_then(|proxy| proxy.authorization(&parts.uri));
+        if let Some(authorization) = asked.or_else(|| self.proxy_authorization.clone()) {
+            parts.headers.insert(http::header::PROXY_AUTHORIZATION, authorization);
         }
         let progress = Arc::new(Progress::default());
         // What was handed over may still lie in buffers on the way, where no progress is seen.

@@ -29,10 +29,11 @@ pub mod source;
 mod span;
 pub mod upkeep;
 mod upyun;
+pub mod weblist;
 
 pub use destination::{Destination, PartDone, PutOptions, Unwanted, UploadRef, Written};
 pub use error::{Error, ErrorKind, Op, Result};
 pub use meta::{Checksums, Headers, ObjectMeta, Version};
 pub use meter::{Meter, RequestKind, Side};
 pub use payload::Payload;
-pub use source::{Body, ListRequest, Page, Pages, Read, Source};
+pub use source::{Body, ListRequest, Opened, Page, Pages, Read, Source};

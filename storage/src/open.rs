@@ -18,6 +18,7 @@ use crate::s3::S3Store;
 use crate::source::Source;
 use crate::upkeep::Upkeep;
 use crate::upyun::UpyunStore;
+use crate::weblist::WebSource;
 
 /// What an adapter needs beside its endpoint.
 #[derive(Debug, Clone)]
@@ -36,6 +37,7 @@ pub fn source(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Source>>
         EndpointType::Local => Ok(Arc::new(LocalSource::new(endpoint, context))),
         EndpointType::Youpai => Ok(Arc::new(UpyunStore::open(endpoint, context)?)),
         EndpointType::Azure => Ok(Arc::new(AzureStore::open(endpoint, context)?)),
+        EndpointType::Http => Ok(Arc::new(WebSource::new(endpoint, context))),
         _ => Ok(Arc::new(S3Store::open(endpoint, dialect(endpoint)?, context)?)),
     }
 }

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::StreamExt;
 use futures::stream::BoxStream;
 use proto::ObjectKey;
 use proto::manifest::Entry;
@@ -37,6 +39,22 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// `PreconditionFailed` when another version is there, `NotFound` when none is. The body may end early
     /// or fail: count what comes. `version.etag == None` means that the version is known by size and time.
     async fn read(&self, key: &ObjectKey, range: Option<Range<u64>>, version: &Version) -> Result<Read>;
+
+    /// Opens an object of which nothing is known before it is read (`Entry::size_unknown`), whatever version is
+    /// there. Of one with more than `large` bytes it is found out whether ranges can be read.
+    async fn open(&self, key: &ObjectKey, large: u64) -> Result<Opened> {
+        let _ = large;
+        let meta = self.head(key).await?;
+        let version = Version { size: meta.size, modified_ms: meta.modified_ms, etag: meta.etag.clone() };
+        let Read { meta, body } = self.read(key, None, &version).await?;
+        Ok(Opened { length: Some(meta.size), meta, ranges: true, ends_marked: true, body })
+    }
+
+    /// The same source for keys that stand at `origin` (`Entry::origin`); nothing where it has no origins.
+    fn at(&self, origin: &str) -> Option<Arc<dyn Source>> {
+        let _ = origin;
+        None
+    }
 }
 
 /// A listing under way.
@@ -75,6 +93,49 @@ pub struct Read {
     pub meta: ObjectMeta,
     /// Its bytes.
     pub body: Body,
+}
+
+/// An object that was opened without knowing anything of it.
+pub struct Opened {
+    /// Its size is 0 where `length` is none.
+    pub meta: ObjectMeta,
+    /// Bytes of it, where the service says it.
+    pub length: Option<u64>,
+    /// Ranges of this very version can be read.
+    pub ranges: bool,
+    /// Where the body ends early, it fails. Otherwise nobody can tell.
+    pub ends_marked: bool,
+    /// All its bytes.
+    pub body: Body,
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened")
+            .field("meta", &self.meta)
+            .field("length", &self.length)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `length` bytes from `skip` on, of a body that came whole instead of a range.
+pub(crate) fn slice(body: Body, skip: u64, length: u64) -> Body {
+    let cut = body.scan((skip, length), |(skip, left), chunk| {
+        let out = match chunk {
+            Err(error) => Some(Err(error)),
+            Ok(_) if *left == 0 => None,
+            Ok(mut chunk) => {
+                let front = (*skip).min(chunk.len() as u64);
+                *skip -= front;
+                let mut rest = chunk.split_off(front as usize);
+                rest.truncate((*left).min(rest.len() as u64) as usize);
+                *left -= rest.len() as u64;
+                Some(Ok(rest))
+            }
+        };
+        std::future::ready(out)
+    });
+    cut.filter(|chunk| std::future::ready(!matches!(chunk, Ok(chunk) if chunk.is_empty()))).boxed()
 }
 
 impl fmt::Debug for Read {

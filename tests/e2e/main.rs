@@ -40,3 +40,4 @@ mod upyun;
 mod vendors;
 mod vendors_bad_input;
 mod versions;
+mod weblist;

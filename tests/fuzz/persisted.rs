@@ -19,6 +19,8 @@ fn entries() -> Vec<Entry> {
     let names: [&[u8]; 5] =
         [b"a", b"photos/2026/1.jpg", b"photos/2026/2.jpg", b"\xff\xfe", "Grüße/中".as_bytes()];
     let each = names.iter().enumerate().map(|(at, name)| Entry {
+        size_unknown: at % 3 == 1,
+        origin: (at % 3 > 0).then(|| format!("http://h{}/", at % 2).into()),
         key: ObjectKey::new(name.to_vec()),
         size: 7 << (at * 12),
         modified_ms: (at != 1).then_some(1_790_000_000_000 - at as i64 * 77_777),

@@ -7,6 +7,7 @@ pub mod discreet;
 pub mod family;
 pub mod group;
 pub mod home;
+pub mod nginx;
 pub mod place;
 pub mod power;
 pub mod proxy;

@@ -5,12 +5,13 @@
 //! ends are read.
 
 use conf::job::Verify;
-use proto::manifest::Existing;
+use proto::manifest::{Entry, Existing};
 use proto::{ObjectErrorCode, Proof};
 use storage::checksum::Hashes;
 use storage::{Checksums, ErrorKind, ObjectMeta, Side, Version};
 
 use crate::trip::{Done, Failure, Trip};
+use crate::unknown::known;
 use crate::verify::{Difference, Ours, Plan, Verdict, crc_text, hashes_of, upload_crc};
 
 impl Trip<'_> {
@@ -37,6 +38,36 @@ impl Trip<'_> {
             Verify::Size => Ok(self.agreed(Proof::Size, String::new(), false)),
             Verify::Checksum => self.audit_stated(&there).await,
             Verify::Full => self.audit_both(&there).await,
+        }
+    }
+
+    /// The same where nothing is known of the source's object before it is asked for, or even read.
+    pub(crate) async fn audit_unknown(&self) -> Result<Done, Failure> {
+        if let Some(meta) = self.look_at_source().await? {
+            let known = known(self.entry, &meta);
+            return Trip { entry: &known, ..*self }.audit().await;
+        }
+        let there = match self.head_destination().await {
+            Ok(meta) => meta,
+            Err(Failure::Storage { error, .. }) if error.kind() == ErrorKind::NotFound => {
+                return Err(absent());
+            }
+            Err(failure) => return Err(failure),
+        };
+        let any = there.checksums == Checksums::default();
+        let crc = upload_crc(self.mover.destination.limits());
+        let plan = if any { Plan::of(crc) } else { Plan::stated(&there.checksums) };
+        let here = self.hash_end(Side::Source, &Version::default(), &plan).await?;
+        let known = Entry { size: here.size, size_unknown: false, ..self.entry.clone() };
+        let trip = Trip { entry: &known, ..*self };
+        if here.size != there.size {
+            return Err(trip.sizes(there.size));
+        }
+        let ours = Ours { hashes: &here, payload: None };
+        match ours.compare(&there.checksums, there.etag.as_deref()) {
+            Verdict::Same(proof, value) => Ok(trip.agreed(proof, value, false)),
+            Verdict::Differs(difference) if !difference.by_etag => Err(apart(&difference)),
+            Verdict::Differs(_) | Verdict::Unknown => trip.audit_both(&there).await,
         }
     }
 

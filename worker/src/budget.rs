@@ -57,6 +57,13 @@ impl Budget {
         Held { _permit: permit }
     }
 
+    /// The same without waiting; nothing where they are not free now. Whoever holds a lease may ask for more so.
+    pub(crate) fn try_take(&self, bytes: u64) -> Option<Held> {
+        let blocks = u32::try_from(bytes.div_ceil(BLOCK)).unwrap_or(u32::MAX).clamp(1, self.all);
+        let permit = self.blocks.clone().try_acquire_many_owned(blocks).ok()?;
+        Some(Held { _permit: Some(permit) })
+    }
+
     /// Microseconds that everybody together waited.
     pub(crate) fn waited_us(&self) -> u64 {
         self.waited_us.load(Ordering::Relaxed)

@@ -369,8 +369,9 @@ impl Mover {
             if archived && self.job.source.on_archived != OnArchived::Fail {
                 return Box::pin(trip.archived(error)).await;
             }
+            let source = trip.source();
             let ends = Ends {
-                source: (&self.job.source, &*self.source),
+                source: (&self.job.source, &*source),
                 destination: (&self.job.destination, &*self.destination),
                 timeout: self.job.transfer.timeout,
                 patience: self.job.transfer.patience,
@@ -388,6 +389,9 @@ impl Mover {
     }
 
     async fn go(&self, trip: &Trip<'_>) -> Result<Done, Failure> {
+        if trip.entry.size_unknown {
+            return Box::pin(trip.go_unknown()).await;
+        }
         let target;
         let linked = trip.entry.class.as_deref().is_some_and(|class| class.eq_ignore_ascii_case(SYMLINK));
         let import = self.job.kind == JobKind::Import;
@@ -429,7 +433,7 @@ impl Mover {
     }
 
     /// With `skip_existing`: what the destination has is left alone.
-    async fn already_there(&self, trip: &Trip<'_>) -> Result<Option<Done>, Failure> {
+    pub(crate) async fn already_there(&self, trip: &Trip<'_>) -> Result<Option<Done>, Failure> {
         // What failed before is not left alone for its size and time: its own wrong write may be what stands there.
         if !self.job.transfer.skip_existing || trip.again {
             return Ok(None);

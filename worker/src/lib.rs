@@ -24,8 +24,10 @@ pub(crate) mod ready;
 pub(crate) mod resume;
 pub(crate) mod skip;
 pub(crate) mod small;
+pub(crate) mod stream;
 pub(crate) mod task;
 pub(crate) mod trip;
+pub(crate) mod unknown;
 pub(crate) mod verify;
 
 use std::net::SocketAddr;

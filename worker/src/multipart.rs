@@ -141,7 +141,11 @@ impl<'a> Trip<'a> {
 
     /// Begins an upload. That it is to be begun is durable before: when its id gets lost on the way, somebody
     /// still knows to look for it.
-    async fn begin_upload(&self, options: &PutOptions, intention: v1::Upload) -> Result<UploadRef, Stopped> {
+    pub(crate) async fn begin_upload(
+        &self,
+        options: &PutOptions,
+        intention: v1::Upload,
+    ) -> Result<UploadRef, Stopped> {
         let begun_ms = intention.begun_ms;
         self.save(intention.clone()).await?;
         breakpoint(breakpoint::INTENDED);
@@ -169,7 +173,7 @@ impl<'a> Trip<'a> {
     }
 
     /// Aborts uploads of this object whose ids were never learnt, if there may be any.
-    async fn abort_astray(&self, wanted: &str) {
+    pub(crate) async fn abort_astray(&self, wanted: &str) {
         let Some(since_ms) = self.tally.astray() else { return };
         let key = self.entry.target().clone();
         let unknown = Unwanted::Unknown { key, since_ms, wanted: wanted.to_owned() };
@@ -248,7 +252,7 @@ impl<'a> Trip<'a> {
     }
 
     /// Writes one part until the destination states what was read.
-    async fn write_part(
+    pub(crate) async fn write_part(
         &self,
         large: &Large<'_>,
         number: u32,
@@ -332,7 +336,7 @@ impl<'a> Trip<'a> {
     }
 
     /// Completes the upload and proves the object.
-    async fn finish(&self, large: &Large<'_>) -> Result<Done, Stopped> {
+    pub(crate) async fn finish(&self, large: &Large<'_>) -> Result<Done, Stopped> {
         let parts: Vec<(PartDone, Hashes)> = large.parts().values().cloned().collect();
         let (parts, hashes): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         let mut whole = join(&hashes);

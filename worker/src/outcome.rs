@@ -59,6 +59,7 @@ impl Record<'_> {
             millis: u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
             finished_at: Timestamp::now().as_millisecond(),
             worker: self.worker.to_owned(),
+            origin: self.entry.origin.as_deref().unwrap_or_default().to_owned(),
             destination_key: [self.destination.prefix.as_bytes(), self.entry.target().as_bytes()].concat(),
             ..AuditRecord::default()
         }

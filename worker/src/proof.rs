@@ -196,7 +196,7 @@ impl Trip<'_> {
 
     async fn hash_once(&self, side: Side, version: &Version, plan: &Plan) -> Result<Hashes, Error> {
         let end = match side {
-            Side::Source => self.mover.source.clone(),
+            Side::Source => self.source(),
             Side::Destination => self.mover.standing()?,
         };
         let key = match side {

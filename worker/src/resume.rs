@@ -190,7 +190,7 @@ impl<'a> Trip<'a> {
     pub(crate) async fn head_source(&self) -> Result<ObjectMeta, Failure> {
         let mut turn = self.turn(Side::Source);
         loop {
-            match self.mover.source.head(&self.entry.key).await {
+            match self.source().head(&self.entry.key).await {
                 Ok(meta) => return Ok(meta),
                 Err(error) => turn.failed(error).await?,
             }

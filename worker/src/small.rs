@@ -38,9 +38,17 @@ impl Trip<'_> {
     /// more.
     pub(crate) async fn move_small(&self) -> Result<Done, Failure> {
         let _held = self.mover.engine.budget.take(self.entry.size).await;
+        self.move_fetched(None).await
+    }
+
+    /// The same for bytes that are here already, or have their place in the budget.
+    pub(crate) async fn move_fetched(&self, mut first: Option<Fetched>) -> Result<Done, Failure> {
         let mut damaged = false;
         loop {
-            let fetched = self.fetch(None, &self.listed()).await?;
+            let fetched = match first.take() {
+                Some(fetched) => fetched,
+                None => self.fetch(None, &self.listed()).await?,
+            };
             match self.write_proved(fetched).await {
                 Ok(done) => {
                     self.mover.gate.finished(self.entry.size);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use conf::job::{EndpointType, Verify};
@@ -12,7 +12,7 @@ use proto::v1::Upload;
 use proto::{ObjectErrorCode, Proof};
 use storage::checksum::Hashes;
 use storage::retry::{Decision, Policy};
-use storage::{Error, ErrorKind, ObjectMeta, Payload, PutOptions, Side, Version};
+use storage::{Error, ErrorKind, ObjectMeta, Payload, PutOptions, Side, Source, Version};
 use tokio::time::Instant;
 
 use crate::budget::micros;
@@ -220,6 +220,12 @@ impl<'a> Trip<'a> {
         Turn { trip: *self, side, attempt: 1, throttled: None }
     }
 
+    /// Where the object stands.
+    pub(crate) fn source(&self) -> Arc<dyn Source> {
+        let there = self.entry.origin.as_deref().and_then(|origin| self.mover.source.at(origin));
+        there.unwrap_or_else(|| self.mover.source.clone())
+    }
+
     /// The version that was listed.
     pub(crate) fn listed(&self) -> Version {
         Version { size: self.entry.size, modified_ms: self.entry.modified_ms, etag: self.entry.etag.clone() }
@@ -277,7 +283,7 @@ impl<'a> Trip<'a> {
         let wanted = range.as_ref().map_or(size, |range| range.end - range.start);
         let reach = if range.is_none() { Reach::Whole } else { Reach::Part };
         let mover = self.mover;
-        let read = mover.source.read(&self.entry.key, range, version).await.map_err(Bad::Failed)?;
+        let read = self.source().read(&self.entry.key, range, version).await.map_err(Bad::Failed)?;
         let (meta, mut body) = (read.meta, read.body);
         if meta.size != size {
             return Err(Bad::Odd(Odd { whole: meta.size, came: 0 }));

@@ -17,8 +17,17 @@ pub(crate) enum Side {
 /// Keys that only a destination has a use for.
 const WRITING: [&str; 4] = ["storage_class", "server_side_encryption", "kms_key_id", "forbid_overwrite"];
 /// Keys that only a source has a use for.
-const READING: [&str; 6] =
-    ["key_list", "follow_symlinks", "cdn_domain", "on_archived", "restore_tier", "restore_days"];
+const READING: [&str; 9] = [
+    "key_list",
+    "follow_symlinks",
+    "cdn_domain",
+    "prefix_column",
+    "path_column",
+    "domain_requests_per_s",
+    "on_archived",
+    "restore_tier",
+    "restore_days",
+];
 /// What UPYUN has no use for: one region, one way to sign, one class.
 const NOT_YOUPAI: [&str; 7] = [
     "region",
@@ -31,6 +40,9 @@ const NOT_YOUPAI: [&str; 7] = [
 ];
 /// All that counts for a directory.
 const LOCAL: [&str; 6] = ["type", "path", "prefix", "follow_symlinks", "key_list", "list_page"];
+/// All that counts for a list of URLs: it says itself where the objects are.
+const HTTP: [&str; 7] =
+    ["type", "key_list", "prefix_column", "path_column", "domain_requests_per_s", "ca_file", "proxy"];
 
 impl Side {
     pub(crate) fn section(self) -> &'static str {
@@ -63,6 +75,8 @@ pub(crate) fn counts(side: Side, kind: EndpointType, name: &str) -> bool {
         }
         "cdn_domain" => kind == EndpointType::Youpai,
         _ if kind == EndpointType::Youpai => !NOT_YOUPAI.contains(&name),
+        "prefix_column" | "path_column" | "domain_requests_per_s" => kind == EndpointType::Http,
+        _ if kind == EndpointType::Http => HTTP.contains(&name),
         _ => kind != EndpointType::Local || LOCAL.contains(&name),
     };
     side_fits && kind_fits
@@ -75,6 +89,10 @@ pub(super) fn check(read: &mut Reader<'_>, side: Side) -> Option<Endpoint> {
     let mut end = Endpoint { kind, ..Endpoint::default() };
     let section = side.section();
     let used = |name: &str| counts(side, kind, name);
+    if kind == EndpointType::Http {
+        super::web_list::check(read, side, &mut end)?;
+        return Some(end);
+    }
     if kind == EndpointType::Local {
         end.prefix = prefix(read, side, kind);
         end.path = directory(read, side)?;
@@ -89,16 +107,6 @@ pub(super) fn check(read: &mut Reader<'_>, side: Side) -> Option<Endpoint> {
     }
     if used("key_list") {
         end.key_list = read.path(section, "key_list");
-    }
-    if kind == EndpointType::Http && end.key_list.is_none() && side == Side::Source {
-        read.missing(
-            section,
-            "key_list",
-            "the source has no list of URLs: add key_list = \"/...\" below [source]",
-        );
-    }
-    if kind == EndpointType::Http && side == Side::Destination {
-        read.bad(section, "type", "is \"http\", which can only be read: choose another destination");
     }
     if side == Side::Destination && kind != EndpointType::Local {
         writing(read, &mut end);
@@ -143,7 +151,7 @@ fn idle_keys(read: &mut Reader<'_>, side: Side, kind: EndpointType) {
         match name {
             _ if empty => {}
             "path" => read.bad(section, name, &format!("is the directory of type \"local\", but the type is {:?}: write type = \"local\", or remove path", kind.name())),
-            "bucket" | "endpoint" => read.odd(section, name, "does not count for type \"local\": remove it, or write another type"),
+            "bucket" | "endpoint" if kind == EndpointType::Local => read.odd(section, name, "does not count for type \"local\": remove it, or write another type"),
             _ => read.odd(section, name, &format!("does nothing for a {section} of type {:?}: remove it", kind.name())),
         }
     }
@@ -179,12 +187,10 @@ fn service(read: &mut Reader<'_>, side: Side, end: &mut Endpoint) -> Option<()> 
     let host = address(read, section, end);
     bucket?;
     let host = host?;
-    if end.kind != EndpointType::Http {
-        end.endpoint = host.url();
-        holds_bucket(read, section, end, &host)?;
-        region(read, section, end, &host);
-        vendor::bucket(read, section, end, &host);
-    }
+    end.endpoint = host.url();
+    holds_bucket(read, section, end, &host)?;
+    region(read, section, end, &host);
+    vendor::bucket(read, section, end, &host);
     Some(())
 }
 
@@ -278,9 +284,6 @@ fn holds_bucket(read: &mut Reader<'_>, section: &str, end: &Endpoint, host: &Hos
 
 fn bucket(read: &mut Reader<'_>, section: &str, kind: EndpointType) -> Option<String> {
     let bucket = read.text(section, "bucket");
-    if kind == EndpointType::Http {
-        return Some(String::new());
-    }
     let Some(bucket) = bucket.filter(|bucket| !bucket.is_empty()) else {
         if read.raw.get(section, "bucket").is_none_or(|given| given.is_empty()) {
             let message = format!("the {section} has no bucket: add bucket = \"...\" below [{section}]");
@@ -370,9 +373,6 @@ fn credentials(read: &mut Reader<'_>, section: &str, end: &mut Endpoint) {
     end.secret_key = read.secret(section, "secret_key");
     end.session_token = read.secret(section, "session_token");
     end.anonymous = read.switch(section, "anonymous").unwrap_or(false);
-    if end.kind == EndpointType::Http {
-        return;
-    }
     // A value of the wrong form was refused already; it is given all the same.
     let absent = |name: &str| read.raw.get(section, name).is_none_or(Given::is_empty);
     match (absent("access_key"), absent("secret_key")) {

@@ -21,7 +21,8 @@ pub(super) fn refuse(read: &mut Reader<'_>, source: &Endpoint, destination: &End
         }
         return;
     }
-    if local(source) || local(destination) || service(source) != service(destination) {
+    let list = source.kind == EndpointType::Http;
+    if list || local(source) || local(destination) || service(source) != service(destination) {
         return;
     }
     let (from, to) = (source.prefix.as_str(), destination.prefix.as_str());

@@ -108,6 +108,9 @@ fn the_shipped_files_show_every_key_with_its_default() {
         "destination.restore_days",
         "rename.match",
         "rename.to",
+        "destination.prefix_column",
+        "destination.path_column",
+        "destination.domain_requests_per_s",
     ];
     must_show(defaults::JOB_TOML, JOB, &idle);
     must_show(defaults::LOCAL_JOB_TOML, JOB, &idle);

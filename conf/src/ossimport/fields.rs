@@ -121,13 +121,13 @@ pub const JOB: &[Field] = &[
     ),
     field("cdnDomain", "", "source.cdn_domain", "Counts where isDownloadFromCdn is true."),
     field("httpListFilePath", "", "source.key_list", "http: the list of URLs."),
+    field("httpPrefixColumn", "1", "source.prefix_column", "http: the column with the begin of the URL."),
     field(
-        "httpPrefixColumn",
-        "1",
-        "",
-        "Anything else is refused: put the URL prefix into column 1 of the list.",
+        "relativePathColumn",
+        "2",
+        "source.path_column",
+        "http: the column where the path begins; it goes on to the end of the line.",
     ),
-    field("relativePathColumn", "2", "", "Anything else is refused: put the path into column 2 of the list."),
     field(
         "isUseExpressTunnel",
         "false",

@@ -55,6 +55,8 @@ fn source(old: &mut Old<'_>) {
     if kind == "http" {
         old.raw.alias("source.key_list", "httpListFilePath", old.line("httpListFilePath"));
         old.carry("httpListFilePath", "source", "key_list");
+        old.carry("httpPrefixColumn", "source", "prefix_column");
+        old.carry("relativePathColumn", "source", "path_column");
         return;
     }
     old.carry("srcAccessKey", "source", "access_key");
@@ -216,15 +218,6 @@ fn refused(old: &mut Old<'_>) {
             "isDownloadFromCdn",
             "is true: objects are read from the service itself, not from a CDN; set it to false",
         );
-    }
-    for (name, expected) in [("httpPrefixColumn", "1"), ("relativePathColumn", "2")] {
-        let http = old.value("srcType").is_some_and(|kind| kind.eq_ignore_ascii_case("http"));
-        if let Some(value) = old.value(name).filter(|value| http && value != expected) {
-            old.error(
-                name,
-                &format!("is {value:?}: only {expected} is supported; reorder the columns of the list"),
-            );
-        }
     }
     if let Some(mode) = old.value("getObjectMetaMode").filter(|mode| mode != "stat" && mode != "head") {
         old.error("getObjectMetaMode", &format!("is {mode:?}: write head or stat; it does nothing here"));

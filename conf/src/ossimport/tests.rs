@@ -186,8 +186,9 @@ fn each_bad_value_of_a_job_is_refused_by_the_name_of_its_field() {
         ("srcType=local\nsrcPrefix=", "`srcPrefix` is missing"),
         ("destType=local\ndestPrefix=", "`destPrefix` is missing"),
         ("srcType=http", "`httpListFilePath` is missing"),
-        ("srcType=http\nhttpListFilePath=/l\nhttpPrefixColumn=2", "`httpPrefixColumn`"),
-        ("srcType=http\nhttpListFilePath=/l\nrelativePathColumn=4", "`relativePathColumn`"),
+        ("srcType=http\nhttpListFilePath=/l\nhttpPrefixColumn=0", "`httpPrefixColumn`"),
+        ("srcType=http\nhttpListFilePath=/l\nrelativePathColumn=four", "`relativePathColumn`"),
+        ("srcType=http\nhttpListFilePath=http://me:pw@h/l", "`httpListFilePath`"),
         ("srcType=azure\nsrcDomain=core.windows.net", "`srcAccessKey` has to be"),
     ] {
         let problems = job(lines).expect_err(lines);
@@ -356,8 +357,12 @@ fn directories_and_lists_need_no_service() {
     assert_eq!((local.source.path, local.source.follow_symlinks), ("/data/a b/".into(), true));
     assert_eq!((local.destination.kind, local.destination.path), (EndpointType::Local, "/out/".into()));
     let list =
-        good("srcType=http\nhttpListFilePath=/data/list\nhttpPrefixColumn=1\nrelativePathColumn=2").source;
+        good("srcType=http\nhttpListFilePath=/data/list\nhttpPrefixColumn=1\nrelativePathColumn=4").source;
     assert_eq!((list.kind, list.key_list), (EndpointType::Http, Some("/data/list".into())));
+    assert_eq!((list.prefix_column, list.path_column), (1, 4));
+    let list = good("srcType=http\nhttpListFilePath=https://example.com:8443/a b/list").source;
+    assert_eq!(list.key_list, Some("https://example.com:8443/a b/list".into()));
+    assert_eq!((list.prefix_column, list.path_column), (1, 2));
     let s3 = good("destType=s3\ndestDomain=http://127.0.0.1:9000\ndestRegion=eu-west-1").destination;
     assert_eq!((s3.kind, s3.region.as_str()), (EndpointType::S3, "eu-west-1"));
 }

@@ -37,9 +37,9 @@ pub(crate) async fn run(file: Option<&Path>, home: &Home, output: &Output) -> Ou
 
 fn text(source: &str, plan: &Plan) -> String {
     let Count { objects, bytes } = plan.all;
+    let bytes = if plan.unknown > 0 { "sizes known when they are read,".to_owned() } else { size(bytes) };
     // Exact, and first, for whoever takes it from here.
-    let mut text =
-        format!("{objects} object{}, {} in {source}\n", if objects == 1 { "" } else { "s" }, size(bytes));
+    let mut text = format!("{objects} object{}, {bytes} in {source}\n", if objects == 1 { "" } else { "s" });
     if plan.special > 0 {
         text.push_str(&format!("left out, for they are no objects: {}\n", grouped(plan.special)));
     }
@@ -110,7 +110,8 @@ fn document(job: &JobConf, plan: &Plan) -> Value {
     json!({
         "job": job.name,
         "objects": plan.all.objects,
-        "bytes": plan.all.bytes,
+        "bytes": if plan.unknown > 0 { Value::Null } else { json!(plan.all.bytes) },
+        "sizes_unknown": plan.unknown,
         "special": plan.special,
         "sizes": sizes.collect::<Vec<_>>(),
         "prefixes": prefixes.collect::<Vec<_>>(),

@@ -22,6 +22,10 @@ use super::ranges::{Mark, Table};
 const WAITING: usize = 40_000;
 /// So many pages without an object of the round are as good as a task.
 const NOTES: usize = 10_000;
+/// Objects of one domain that are worth a task of their own, however many there are.
+const OF_A_DOMAIN: usize = 100;
+/// So many smaller tasks are made for the sake of domains; a list that mixes them would make a task a line.
+const SMALL: u32 = 1000;
 /// Workers that have been idle for so long get what there is.
 const IDLE: Duration = Duration::from_millis(200);
 /// How often that is looked at.
@@ -43,6 +47,8 @@ pub(crate) struct Committer {
     waiting: Vec<NewTask>,
     /// There is something to commit.
     moved: bool,
+    /// Tasks that were cut early because the domain changed.
+    small: u32,
     under_way: Option<UnderWay>,
     committed_at: Instant,
     idle_since: Option<Instant>,
@@ -77,6 +83,7 @@ impl Committer {
             notes: Vec::new(),
             waiting: Vec::new(),
             moved: false,
+            small: 0,
             under_way: None,
             committed_at: Instant::now(),
             idle_since: None,
@@ -123,6 +130,9 @@ impl Committer {
     }
 
     fn absorb(&mut self, segment: Segment) {
+        if segment.apart {
+            self.cut_apart();
+        }
         let mut entries = segment.entries.into_iter();
         loop {
             let before = entries.len();
@@ -134,7 +144,17 @@ impl Committer {
             }
             self.task(part);
         }
-        self.notes.push(Note { mark: segment.mark, special: segment.special, lines: segment.lines });
+        match self.notes.last_mut().filter(|last| last.mark.is_none() && segment.mark.is_none()) {
+            // A list has a note a line: the last one says it all.
+            Some(last) => {
+                last.special += segment.special;
+                last.lines = last.lines.max(segment.lines);
+            }
+            None => {
+                let Segment { mark, special, lines, .. } = segment;
+                self.notes.push(Note { mark, special, lines });
+            }
+        }
         if self.splitter.held() == 0 {
             self.settle();
         } else if self.notes.len() > NOTES {
@@ -153,6 +173,24 @@ impl Committer {
         }
     }
 
+    /// What follows is elsewhere: what is buffered becomes a task, unless that makes far too many.
+    fn cut_apart(&mut self) {
+        let held = self.splitter.held();
+        if held == 0 || held < OF_A_DOMAIN && self.small >= SMALL {
+            return;
+        }
+        if held < OF_A_DOMAIN {
+            self.small += 1;
+            if self.small == SMALL {
+                self.context.warnings.add(
+                    "the list changes from domain to domain: from here on tasks hold several; sort it by domain"
+                        .to_owned(),
+                );
+            }
+        }
+        self.cut();
+    }
+
     /// What is buffered becomes a task.
     fn cut(&mut self) {
         if let Some(part) = self.splitter.flush() {
@@ -165,6 +203,7 @@ impl Committer {
         self.state.last_task += 1;
         self.state.objects += part.entries.len() as u64;
         self.state.bytes = self.state.bytes.saturating_add(part.bytes);
+        self.state.unknown += part.entries.iter().filter(|entry| entry.size_unknown).count() as u64;
         self.waiting.push(NewTask { number: self.state.last_task, entries: part.entries, bytes: part.bytes });
         self.settle();
     }

@@ -95,7 +95,7 @@ impl Filter {
     /// Does the object belong to the round? An unknown time does.
     pub(crate) fn keeps(&self, entry: &Entry) -> bool {
         let old = self.since_ms > 0 && entry.modified_ms.is_some_and(|at| at < self.since_ms);
-        let marker = !self.markers && entry.size == 0 && entry.key.is_marker();
+        let marker = !self.markers && entry.size == 0 && !entry.size_unknown && entry.key.is_marker();
         !old && !marker
     }
 }

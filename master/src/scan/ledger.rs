@@ -29,6 +29,10 @@ pub(crate) struct ScanState {
     pub(crate) lines: u64,
     /// Objects in tasks.
     pub(crate) objects: u64,
+    /// Of them, those whose size is not known before they are read.
+    pub(crate) unknown: u64,
+    /// What tells the list of URLs from another one; with `lines`.
+    pub(crate) list_sum: u64,
     /// Their bytes.
     pub(crate) bytes: u64,
     /// Left out because they are no objects (sockets, devices, links); after a restart some may count twice.
@@ -161,6 +165,9 @@ pub(crate) enum ScanError {
         /// Why.
         error: std::io::Error,
     },
+    /// The list is another one than the one that was begun with.
+    #[error("{0}")]
+    Changed(String),
     /// A bug, or a sort run that was damaged.
     #[error("the scan failed: {0}")]
     Internal(String),

@@ -30,6 +30,8 @@ pub(crate) struct Segment {
     pub(crate) special: u64,
     /// Lines of the key list up to here.
     pub(crate) lines: u64,
+    /// It begins a task: its objects are elsewhere than those before.
+    pub(crate) apart: bool,
 }
 
 /// One of the listers of a scan. Dropping its future leaves nothing behind.

@@ -34,6 +34,10 @@ struct State {
     done: bool,
     #[prost(string, repeated, tag = "10")]
     warnings: Vec<String>,
+    #[prost(uint64, tag = "11")]
+    unknown: u64,
+    #[prost(uint64, tag = "12")]
+    list_sum: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -79,6 +83,8 @@ impl ScanState {
             special: self.special,
             done: self.done,
             warnings: self.warnings.clone(),
+            unknown: self.unknown,
+            list_sum: self.list_sum,
         };
         let mut record = vec![VERSION];
         record.extend(state.encode_to_vec());
@@ -100,6 +106,8 @@ impl ScanState {
             special: state.special,
             done: state.done,
             warnings: state.warnings,
+            unknown: state.unknown,
+            list_sum: state.list_sum,
         })
     }
 }
@@ -162,6 +170,8 @@ mod tests {
             last_task: 3,
             lines: 4,
             objects: 5,
+            unknown: 2,
+            list_sum: 8,
             bytes: 6,
             special: 7,
             done: true,

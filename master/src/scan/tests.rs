@@ -15,6 +15,7 @@ use super::*;
 use fake::{Book, Service, by_bytes, by_folder, by_noise};
 
 mod fake;
+mod lists;
 mod mapped;
 mod speed;
 

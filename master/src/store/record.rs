@@ -124,6 +124,9 @@ pub(crate) struct RoundRecord {
     pub(crate) sorted: bool,
     #[prost(string, repeated, tag = "7")]
     pub(crate) warnings: Vec<String>,
+    /// Objects whose size is not known before they are read.
+    #[prost(uint64, tag = "8")]
+    pub(crate) unknown: u64,
 }
 
 /// A task. Small: there may be a million.

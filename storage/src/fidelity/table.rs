@@ -319,6 +319,7 @@ static HTTP: Service = Service {
         (ContentDisposition, Yes),
         (CacheControl, Yes),
         (Expires, Yes),
+        (Property::Metadata, As("of the services that are known by their headers")),
         (LastModified, Yes),
     ],
     write: &[],

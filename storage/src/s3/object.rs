@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use futures::StreamExt;
 use http::{HeaderMap, Method, StatusCode};
 use proto::ObjectKey;
 
@@ -16,7 +15,7 @@ use crate::error::{Error, ErrorKind, Op, Result};
 use crate::meta::{ObjectMeta, Version};
 use crate::meter::RequestKind;
 use crate::payload::Payload;
-use crate::source::{Body, Read};
+use crate::source::{Read, slice};
 
 impl Client {
     pub(super) async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta> {
@@ -232,24 +231,4 @@ pub(crate) fn same_version(call: &Call<'_>, version: &Version, meta: &ObjectMeta
     } else {
         Err(call.error(ErrorKind::PreconditionFailed, "another version than the listed one is there"))
     }
-}
-
-/// `length` bytes from `skip` on.
-pub(crate) fn slice(body: Body, skip: u64, length: u64) -> Body {
-    let cut = body.scan((skip, length), |(skip, left), chunk| {
-        let out = match chunk {
-            Err(error) => Some(Err(error)),
-            Ok(_) if *left == 0 => None,
-            Ok(mut chunk) => {
-                let front = (*skip).min(chunk.len() as u64);
-                *skip -= front;
-                let mut rest = chunk.split_off(front as usize);
-                rest.truncate((*left).min(rest.len() as u64) as usize);
-                *left -= rest.len() as u64;
-                Some(Ok(rest))
-            }
-        };
-        std::future::ready(out)
-    });
-    cut.filter(|chunk| std::future::ready(!matches!(chunk, Ok(chunk) if chunk.is_empty()))).boxed()
 }

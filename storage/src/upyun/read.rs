@@ -17,8 +17,7 @@ use crate::error::{Error, ErrorKind, Op, Result};
 use crate::meta::{Checksums, ObjectMeta, Version};
 use crate::meter::RequestKind;
 use crate::s3::failure::header;
-use crate::s3::object::slice;
-use crate::source::Read;
+use crate::source::{Read, slice};
 
 impl Client {
     pub(super) async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta> {

@@ -3,6 +3,7 @@
 
 mod archived;
 mod azure;
+mod carry;
 pub(crate) mod endpoint;
 pub(crate) mod host;
 mod reader;
@@ -14,6 +15,7 @@ mod web_list;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::carry::Carry;
 use crate::job::{EndpointType, JobConf, JobKind, TaskConf, TransferConf, Verify};
 use crate::problem::Problems;
 use crate::raw::Raw;
@@ -48,6 +50,7 @@ pub(crate) fn job(raw: &Raw, base: &Path, problems: &mut Problems) -> Option<Job
         let what = "[[rename]] does not work with a list of URLs: write the keys into the list's path column";
         read.problems.error(line, what.to_owned());
     }
+    carry::fits(&mut read, &source, &destination, &transfer, !rename.is_empty());
     let job = JobConf {
         name: name?,
         kind: kind.unwrap_or(JobKind::Import),
@@ -116,6 +119,7 @@ fn transfer(read: &mut Reader<'_>) -> TransferConf {
     let verifies = [("checksum", Verify::Checksum), ("size", Verify::Size), ("full", Verify::Full)];
     let steps = (Duration::from_secs(1), Duration::from_secs(3600));
     let switch = |read: &mut Reader<'_>, name, default| read.switch(section, name).unwrap_or(default);
+    let (directory_markers, make_markers) = carry::markers(read, default.directory_markers);
     TransferConf {
         multipart_threshold: read
             .size(section, "multipart_threshold", (SMALLEST_THRESHOLD, LARGEST_PART))
@@ -130,13 +134,14 @@ fn transfer(read: &mut Reader<'_>) -> TransferConf {
         abort_on_unknown_error: switch(read, "abort_on_unknown_error", default.abort_on_unknown_error),
         record_md5: switch(read, "record_md5", default.record_md5),
         record_mtime: switch(read, "record_mtime", default.record_mtime),
-        directory_markers: switch(read, "directory_markers", default.directory_markers),
+        directory_markers,
         timeout: read.duration(section, "timeout", steps).unwrap_or(default.timeout),
         patience: read
             .duration(section, "patience", (steps.0, Duration::from_secs(7 * 86400)))
             .unwrap_or(default.patience),
         bytes_per_s: read.rate(section, "bytes_per_s").unwrap_or(default.bytes_per_s),
         requests_per_s: read.count(section, "requests_per_s").unwrap_or(default.requests_per_s),
+        carry: Carry { make_markers, ..carry::read(read) },
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use toml_edit::Value;
 
+use crate::carry::Symlinks;
 use crate::check::endpoint::{Side, counts};
 use crate::job::{Addressing, Endpoint, JobConf, JobKind, OnArchived, RestoreTier, Verify};
 use crate::keys::{self, Key, Schema};
@@ -104,6 +105,13 @@ fn secret(secret: &Secret) -> String {
     }
 }
 
+/// `{ A = "B", C = "D" }`; keys are quoted where TOML wants it.
+fn pairs(pairs: &std::collections::BTreeMap<String, String>) -> String {
+    let one = |(name, value): (&String, &String)| format!("{} = {}", string(name), string(value));
+    let all: Vec<String> = pairs.iter().map(one).collect();
+    if all.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", all.join(", ")) }
+}
+
 fn duration(duration: Duration) -> String {
     string(show_duration(duration))
 }
@@ -148,7 +156,13 @@ fn transfer_values(job: &JobConf, values: &mut Values) {
     put("abort_on_unknown_error", transfer.abort_on_unknown_error.to_string());
     put("record_md5", transfer.record_md5.to_string());
     put("record_mtime", transfer.record_mtime.to_string());
-    put("directory_markers", transfer.directory_markers.to_string());
+    let carry = &transfer.carry;
+    let markers = if carry.make_markers { string("create") } else { transfer.directory_markers.to_string() };
+    put("directory_markers", markers);
+    put("symlinks", string(if carry.symlinks == Symlinks::Carry { "carry" } else { "read" }));
+    put("carry_tags", carry.tags.to_string());
+    put("carry_acl", carry.acl.to_string());
+    put("storage_classes", pairs(&carry.storage_classes));
     put("timeout", duration(transfer.timeout));
     put("patience", duration(transfer.patience));
     put("bytes_per_s", string(ByteRate(transfer.bytes_per_s).to_string()));
@@ -183,6 +197,7 @@ fn endpoint_values(section: &'static str, end: &Endpoint, values: &mut Values) {
     put("storage_class", string(&end.storage_class));
     put("server_side_encryption", string(&end.server_side_encryption));
     put("kms_key_id", string(&end.kms_key_id));
+    put("acl", string(&end.acl));
     put("forbid_overwrite", end.forbid_overwrite.to_string());
     put("follow_symlinks", end.follow_symlinks.to_string());
     put("key_list", optional(&end.key_list));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::carry::Carry;
 use crate::rename::Rename;
 use crate::secret::{Secret, SecretError};
 
@@ -120,6 +121,9 @@ pub struct Endpoint {
     pub server_side_encryption: String,
     /// Destination: the key for KMS; empty: the service's own.
     pub kms_key_id: String,
+    /// Destination: the canned access list to write; empty: none is sent.
+    #[serde(default)]
+    pub acl: String,
     /// Destination: refuse to write over what is there (by the service, not by us).
     pub forbid_overwrite: bool,
     /// local source: follow symbolic links (otherwise they are skipped and counted).
@@ -240,6 +244,9 @@ pub struct TransferConf {
     pub bytes_per_s: u64,
     /// Requests a second for the job on the whole cluster; 0 = no limit.
     pub requests_per_s: u64,
+    /// What travels with the objects on request.
+    #[serde(default)]
+    pub carry: Carry,
 }
 
 /// What proves an object.
@@ -369,6 +376,7 @@ impl Default for Endpoint {
             storage_class: String::new(),
             server_side_encryption: String::new(),
             kms_key_id: String::new(),
+            acl: String::new(),
             forbid_overwrite: false,
             follow_symlinks: false,
             key_list: None,
@@ -426,6 +434,7 @@ impl Default for TransferConf {
             patience: ten_minutes(),
             bytes_per_s: 0,
             requests_per_s: 0,
+            carry: Carry::default(),
         }
     }
 }

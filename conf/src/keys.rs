@@ -22,6 +22,8 @@ pub enum Form {
     Secret,
     /// A path; a relative one is taken from the home directory.
     Path,
+    /// `{ name = "text", … }`.
+    Pairs,
     /// One of these words.
     Choice(&'static [&'static str]),
 }
@@ -80,6 +82,8 @@ pub const PROVIDERS: &[&str] = &[
 ];
 const ON_ARCHIVED: Form = Form::Choice(&["fail", "skip", "restore"]);
 const TIERS: Form = Form::Choice(&["expedited", "standard", "bulk"]);
+const MARKERS: Form = Form::Choice(&["true", "false", "create"]);
+const SYMLINKS: Form = Form::Choice(&["read", "carry"]);
 const VERIFY: Form = Form::Choice(&["checksum", "size", "full"]);
 
 const JOB_TOP: &[Key] = &[
@@ -198,6 +202,12 @@ const ENDPOINT: &[Key] = &[
         "Destination: the key for KMS encryption. Left out: the service's own.",
     ),
     key(
+        "acl",
+        Form::Text,
+        "\"\"",
+        "Destination: the canned access list to write, for example public-read; the service's own words. Left out: none is sent.",
+    ),
+    key(
         "forbid_overwrite",
         Form::Switch,
         "false",
@@ -314,9 +324,33 @@ const TRANSFER: &[Key] = &[
     ),
     key(
         "directory_markers",
-        Form::Switch,
+        MARKERS,
         "true",
-        "Carry directory markers (keys that end in / without content); false leaves them out.",
+        "Directory markers (keys that end in / without content): true carries them, false leaves them out, \"create\" also makes those that are not there (s3, oss, cos; one request a directory).",
+    ),
+    key(
+        "symlinks",
+        SYMLINKS,
+        "\"read\"",
+        "Links of oss: read moves the content of their targets, carry makes the links anew (oss to oss).",
+    ),
+    key(
+        "carry_tags",
+        Form::Switch,
+        "false",
+        "Carry tags (s3, oss, cos): one request more at the source for each object.",
+    ),
+    key(
+        "carry_acl",
+        Form::Switch,
+        "false",
+        "Carry access lists that are canned ones (s3, oss, cos): one request more at the source for each object.",
+    ),
+    key(
+        "storage_classes",
+        Form::Pairs,
+        "{}",
+        "Class at the source = class at the destination, for example { STANDARD_IA = \"IA\" }; STANDARD is what has no other. Other classes get destination.storage_class.",
     ),
     key(
         "timeout",

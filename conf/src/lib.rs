@@ -4,6 +4,7 @@
 pub mod address;
 pub mod azure;
 pub mod boot;
+pub mod carry;
 mod check;
 mod convert;
 pub mod defaults;

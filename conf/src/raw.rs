@@ -39,6 +39,8 @@ pub(crate) enum Value {
     Switch(bool),
     /// `{ file = "…" }`.
     File(String),
+    /// A table whose values are texts.
+    Pairs(Vec<(String, String)>),
     /// Nothing that any key takes: an array, a float.
     Other(&'static str),
 }
@@ -217,6 +219,12 @@ fn value(item: &Item) -> Value {
     }
     if let Some(time) = item.as_datetime() {
         return Value::Text(time.to_string());
+    }
+    if let Some(table) = item.as_table_like().filter(|table| !table.contains_key("file")) {
+        let pair = |(name, item): (&str, &Item)| Some((name.to_owned(), item.as_str()?.to_owned()));
+        if let Some(pairs) = table.iter().map(pair).collect() {
+            return Value::Pairs(pairs);
+        }
     }
     let file = item.as_table_like().filter(|table| table.len() == 1).and_then(|table| table.get("file"));
     match file.and_then(Item::as_str) {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use crc_fast::CrcAlgorithm;
 use proto::ObjectKey;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Op, Result};
 use crate::meta::{Checksums, Headers};
 use crate::payload::Payload;
 
@@ -47,6 +47,13 @@ pub trait Destination: fmt::Debug + Send + Sync {
     /// Throws an upload away; one that is not there is no error.
     /// Gives how many were told to go.
     async fn abort(&self, unwanted: &Unwanted) -> Result<u64>;
+
+    /// Writes an object that names another one (`target`, below the endpoint's prefix), with the metadata, class and
+    /// access list of the options.
+    async fn put_link(&self, key: &ObjectKey, target: &ObjectKey, options: &PutOptions) -> Result<Written> {
+        let _ = (target, options);
+        Err(Error::new(ErrorKind::Unsupported, Op::PutLink, "there are no links here").on(key))
+    }
 }
 
 /// What a destination can hold.
@@ -86,6 +93,14 @@ pub struct PutOptions {
     pub lost: Vec<String>,
     /// For [`Destination::begin`]: bytes of each part but the last, for services that want to know before; 0: not known.
     pub part_size: u64,
+    /// The storage class to write instead of the endpoint's.
+    pub class: Option<String>,
+    /// Tags to write.
+    pub tags: Vec<(String, String)>,
+    /// The canned access list to write instead of the endpoint's.
+    pub acl: Option<String>,
+    /// What stands there is left alone: the write is refused then (`PreconditionFailed`, `Conflict`).
+    pub keep_standing: bool,
 }
 
 /// A multipart upload that was begun.
@@ -173,7 +188,6 @@ impl PutOptions {
 impl Limits {
     /// `InvalidName` for a key that cannot be held.
     pub fn check_name(&self, key: &ObjectKey) -> Result<()> {
-        use crate::error::{ErrorKind, Op};
         (self.name)(key).map_err(|why| Error::new(ErrorKind::InvalidName, Op::Put, why).on(key))
     }
 }

@@ -109,6 +109,14 @@ pub enum Op {
     Delete,
     /// Asking for an archived object to be made readable.
     Restore,
+    /// Reading tags.
+    Tags,
+    /// Reading an access list.
+    Acl,
+    /// Reading where a link leads.
+    Link,
+    /// Writing a link.
+    PutLink,
 }
 
 // === impl Error ===
@@ -233,6 +241,10 @@ impl fmt::Display for Op {
             Op::Copy => "copy",
             Op::Delete => "delete",
             Op::Restore => "restore",
+            Op::Tags => "read the tags of",
+            Op::Acl => "read the access list of",
+            Op::Link => "read the link",
+            Op::PutLink => "write the link",
         })
     }
 }

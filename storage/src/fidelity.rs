@@ -79,8 +79,6 @@ pub struct Service {
     pub metadata: Option<Metadata>,
     /// Of tags, where they are written.
     pub tags: Option<Tags>,
-    /// Canned lists that a write may ask for.
-    pub acls: &'static [&'static str],
 }
 
 /// The rules of user metadata.
@@ -214,8 +212,13 @@ impl Service {
     }
 
     /// Notes on what is not carried as it is, without the rest.
-    pub fn notes(&self, headers: &Headers) -> Vec<String> {
-        self.encode(headers).map_or_else(|why| vec![format!("metadata: {why}")], |(_, notes)| notes)
+    pub fn notes(&self, headers: &Headers, tags: &[(String, String)]) -> Vec<String> {
+        let mut notes =
+            self.encode(headers).map_or_else(|why| vec![format!("metadata: {why}")], |(_, notes)| notes);
+        if !tags.is_empty() {
+            notes.extend(self.encode_tags(tags).1);
+        }
+        notes
     }
 
     /// Notes on what this type has no place for at all.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use conf::job::EndpointType;
 use crc_fast::{CrcAlgorithm, checksum};
 use futures::{StreamExt, stream};
 use md5::{Digest, Md5};
@@ -14,10 +15,11 @@ use proto::manifest::Entry;
 
 use crate::destination::{Destination, Limits, PartDone, PutOptions, Unwanted, UploadRef, Whole, Written};
 use crate::error::{Error, ErrorKind, Op, Result};
+use crate::fidelity;
 use crate::meta::{Checksums, Headers, ObjectMeta, Version};
 use crate::meter::{Meter, RequestKind};
 use crate::payload::Payload;
-use crate::source::{ListRequest, Page, Pages, Read, Source};
+use crate::source::{Link, ListRequest, Page, Pages, Read, Source};
 
 /// Objects in memory. Cheap to clone; clones share everything.
 #[derive(Debug, Clone)]
@@ -33,6 +35,8 @@ pub struct MemoryStore {
     pub states_checksums: bool,
     /// Reads state the MD5 and no CRC.
     pub states_md5: bool,
+    /// Keeps of headers and metadata what this type of endpoint keeps; none: all.
+    pub like: Option<EndpointType>,
 }
 
 /// One object in memory.
@@ -55,6 +59,9 @@ struct Inner {
     faults: Vec<Fault>,
     corrupt: Vec<(Op, Option<ObjectKey>)>,
     calls: Vec<(Op, Option<ObjectKey>)>,
+    tags: BTreeMap<ObjectKey, Vec<(String, String)>>,
+    acls: BTreeMap<ObjectKey, String>,
+    links: BTreeMap<ObjectKey, ObjectKey>,
     next_upload: u32,
     ignores_versions: bool,
     clock_ms: i64,
@@ -94,6 +101,7 @@ impl MemoryStore {
             order: None,
             states_checksums: true,
             states_md5: false,
+            like: None,
         }
     }
 
@@ -127,6 +135,35 @@ impl MemoryStore {
     /// Puts an object with all that belongs to it.
     pub fn insert_stored(&self, key: impl Into<ObjectKey>, stored: Stored) {
         self.inner().objects.insert(key.into(), stored);
+    }
+
+    /// Tags and the access list of an object, without a call.
+    pub fn insert_beside(&self, key: impl Into<ObjectKey>, tags: &[(&str, &str)], acl: &str) {
+        let (key, mut inner) = (key.into(), self.inner());
+        let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        inner.tags.insert(key.clone(), tags.iter().map(pair).collect());
+        inner.acls.insert(key, acl.to_owned());
+    }
+
+    /// Tags of an object, its access list, and where it leads if it is a link.
+    pub fn beside(
+        &self,
+        key: impl Into<ObjectKey>,
+    ) -> (Vec<(String, String)>, Option<String>, Option<ObjectKey>) {
+        let (key, inner) = (key.into(), self.inner());
+        let tags = inner.tags.get(&key).cloned().unwrap_or_default();
+        (tags, inner.acls.get(&key).cloned(), inner.links.get(&key).cloned())
+    }
+
+    /// A link, without a call.
+    pub fn insert_link(&self, key: impl Into<ObjectKey>, target: impl Into<ObjectKey>) {
+        let key = key.into();
+        self.insert(key.clone(), "");
+        let mut inner = self.inner();
+        if let Some(stored) = inner.objects.get_mut(&key) {
+            stored.class = Some("Symlink".to_owned());
+        }
+        inner.links.insert(key, target.into());
     }
 
     /// The object, as it is kept.
@@ -229,16 +266,49 @@ impl MemoryStore {
         }
     }
 
-    fn keep(&self, op: Op, key: &ObjectKey, options: &PutOptions, data: Bytes) -> Written {
+    /// Headers as the type gives them back that it is like, and notes on what it does not carry.
+    fn as_kept(&self, op: Op, key: &ObjectKey, options: &PutOptions) -> Result<(Headers, Vec<String>)> {
+        let Some(like) = self.like.map(fidelity::of) else {
+            return Ok((options.headers.clone(), Vec::new()));
+        };
+        let encoded = like.encode(&options.headers);
+        let (pairs, mut notes) = encoded.map_err(|why| Error::new(ErrorKind::Refused, op, why).on(key))?;
+        notes.extend(like.encode_tags(&options.tags).1);
+        let find = |name: &str| pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        let user = like.metadata.iter().flat_map(|rule| {
+            let pair = |(name, value): &(String, String)| {
+                Some((name.strip_prefix(rule.prefix)?.to_owned(), rule.decode(value)))
+            };
+            pairs.iter().filter_map(pair).collect::<Vec<_>>()
+        });
+        let headers = Headers {
+            content_type: find("content-type"),
+            content_encoding: find("content-encoding"),
+            content_language: find("content-language"),
+            content_disposition: find("content-disposition"),
+            cache_control: find("cache-control"),
+            expires: find("expires"),
+            user: user.collect(),
+        };
+        Ok((headers, notes))
+    }
+
+    fn keep(&self, op: Op, key: &ObjectKey, options: &PutOptions, data: Bytes) -> Result<Written> {
+        let (headers, not_carried) = self.as_kept(op, key, options)?;
         let data = self.pass(op, key, data);
         let stated = if self.states_checksums { stated(&data) } else { Checksums::default() };
-        let written = Written { etag: Some(etag(&data)), stated, not_carried: Vec::new() };
+        let written = Written { etag: Some(etag(&data)), stated, not_carried };
         let mut inner = self.inner();
         inner.clock_ms += 1000;
         let modified_ms = inner.clock_ms;
-        let stored = Stored { data, headers: options.headers.clone(), modified_ms, class: None };
-        inner.objects.insert(key.clone(), stored);
-        written
+        let class = options.class.clone();
+        inner.objects.insert(key.clone(), Stored { data, headers, modified_ms, class });
+        inner.links.remove(key);
+        inner.tags.insert(key.clone(), options.tags.clone());
+        if let Some(acl) = &options.acl {
+            inner.acls.insert(key.clone(), acl.clone());
+        }
+        Ok(written)
     }
 }
 
@@ -347,9 +417,41 @@ impl Source for MemoryStore {
             data.chunks(64 << 10).map(|piece| Ok(data.slice_ref(piece))).collect();
         Ok(Read { meta, body: stream::iter(pieces).boxed() })
     }
+
+    async fn tags(&self, key: &ObjectKey) -> Result<Vec<(String, String)>> {
+        let look = |inner: &Inner| inner.tags.get(key).cloned().unwrap_or_default();
+        self.look_beside(Op::Tags, RequestKind::Tags, key, look).await
+    }
+
+    async fn acl(&self, key: &ObjectKey) -> Result<Option<String>> {
+        self.look_beside(Op::Acl, RequestKind::Acl, key, |inner| inner.acls.get(key).cloned()).await
+    }
+
+    async fn link(&self, key: &ObjectKey) -> Result<Option<Link>> {
+        let look = |inner: &Inner| {
+            let target = inner.links.get(key).cloned();
+            target.map(|target| Link { target, user: Vec::new() })
+        };
+        self.look_beside(Op::Link, RequestKind::Link, key, look).await
+    }
 }
 
 impl MemoryStore {
+    async fn look_beside<T>(
+        &self,
+        op: Op,
+        kind: RequestKind,
+        key: &ObjectKey,
+        look: impl FnOnce(&Inner) -> T,
+    ) -> Result<T> {
+        self.call(op, kind, Some(key)).await?;
+        let inner = self.inner();
+        if !inner.objects.contains_key(key) {
+            return Err(Error::new(ErrorKind::NotFound, op, "no such object").on(key));
+        }
+        Ok(look(&inner))
+    }
+
     /// One page, and the key to go on after.
     fn page_after(&self, request: &ListRequest, after: Option<&ObjectKey>) -> (Page, Option<ObjectKey>) {
         let inner = self.inner();
@@ -407,14 +509,18 @@ impl Destination for MemoryStore {
         self.call(Op::Put, RequestKind::Put, Some(key)).await?;
         self.limits.check_name(key)?;
         self.meter.bytes_written(payload.len());
+        if options.keep_standing && self.get(key.clone()).is_some() {
+            return Err(Error::new(ErrorKind::PreconditionFailed, Op::Put, "it stands there").on(key));
+        }
         if options.md5.is_some_and(|md5| md5 != payload.md5()) {
             return Err(Error::new(ErrorKind::Corrupted, Op::Put, "the bytes have another MD5").on(key));
         }
-        Ok(self.keep(Op::Put, key, options, concat(payload)))
+        self.keep(Op::Put, key, options, concat(payload))
     }
 
-    async fn begin(&self, key: &ObjectKey, _options: &PutOptions) -> Result<UploadRef> {
+    async fn begin(&self, key: &ObjectKey, options: &PutOptions) -> Result<UploadRef> {
         self.call(Op::Begin, RequestKind::Multipart, Some(key)).await?;
+        self.as_kept(Op::Begin, key, options)?;
         self.limits.check_name(key)?;
         let mut inner = self.inner();
         inner.next_upload += 1;
@@ -480,7 +586,7 @@ impl Destination for MemoryStore {
                 .on(&upload.key));
         }
         self.inner().uploads.remove(&upload.id);
-        let mut written = self.keep(Op::Complete, &upload.key, options, data.into());
+        let mut written = self.keep(Op::Complete, &upload.key, options, data.into())?;
         let sums =
             parts.iter().filter_map(|part| kept.get(&part.number)).map(|data| Md5::digest(data).into());
         written.etag = Some(crate::checksum::multipart_etag(sums));
@@ -498,5 +604,12 @@ impl Destination for MemoryStore {
             }
         }
         Ok((before - inner.uploads.len()) as u64)
+    }
+
+    async fn put_link(&self, key: &ObjectKey, target: &ObjectKey, options: &PutOptions) -> Result<Written> {
+        self.call(Op::PutLink, RequestKind::Link, Some(key)).await?;
+        let written = self.keep(Op::PutLink, key, options, Bytes::new())?;
+        self.inner().links.insert(key.clone(), target.clone());
+        Ok(written)
     }
 }

@@ -45,6 +45,12 @@ pub enum RequestKind {
     Delete,
     /// An archived object asked for.
     Restore,
+    /// The tags of one object.
+    Tags,
+    /// The access list of one object.
+    Acl,
+    /// A link read or written.
+    Link,
 }
 
 /// What one end of one job costs. Cheap to clone; clones share everything.
@@ -109,7 +115,7 @@ pub struct RequestCount {
 
 impl RequestKind {
     /// In the order in which they are shown.
-    pub const ALL: [RequestKind; 9] = [
+    pub const ALL: [RequestKind; 12] = [
         RequestKind::List,
         RequestKind::Head,
         RequestKind::Get,
@@ -119,11 +125,27 @@ impl RequestKind {
         RequestKind::Copy,
         RequestKind::Delete,
         RequestKind::Restore,
+        RequestKind::Tags,
+        RequestKind::Acl,
+        RequestKind::Link,
     ];
 
     /// The name in `stat`.
     pub fn name(self) -> &'static str {
-        ["list", "head", "get", "put", "part", "multipart", "copy", "delete", "restore"][self as usize]
+        [
+            "list",
+            "head",
+            "get",
+            "put",
+            "part",
+            "multipart",
+            "copy",
+            "delete",
+            "restore",
+            "tags",
+            "acl",
+            "link",
+        ][self as usize]
     }
 }
 

@@ -126,7 +126,8 @@ pub fn is_systemic(kind: ErrorKind) -> bool {
 
 /// The code of the object that failed with this error.
 pub fn object_code(error: &Error) -> ObjectErrorCode {
-    let reading = matches!(error.op(), Op::Get | Op::Head | Op::List | Op::Open);
+    let reading =
+        matches!(error.op(), Op::Get | Op::Head | Op::List | Op::Open | Op::Tags | Op::Acl | Op::Link);
     match error.kind() {
         ErrorKind::NotFound if reading => ObjectErrorCode::SourceGone,
         ErrorKind::PreconditionFailed if reading => ObjectErrorCode::SourceChanged,

@@ -1,5 +1,6 @@
 //! The client of the S3 family: source and destination for every dialect.
 
+mod beside;
 pub(crate) mod failure;
 pub(crate) mod headers;
 pub(crate) mod hidden;
@@ -36,7 +37,7 @@ use crate::meter::Meter;
 use crate::open::Context;
 use crate::payload::Payload;
 use crate::sign::Signing;
-use crate::source::{ListRequest, Pages, Read, Source};
+use crate::source::{Link, ListRequest, Pages, Read, Source};
 
 /// A bucket, or what lies under a prefix of it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -223,6 +224,18 @@ impl Source for S3Store {
     async fn read(&self, key: &ObjectKey, range: Option<Range<u64>>, version: &Version) -> Result<Read> {
         self.0.read(key, range, version).await
     }
+
+    async fn tags(&self, key: &ObjectKey) -> Result<Vec<(String, String)>> {
+        self.0.tags(key).await
+    }
+
+    async fn acl(&self, key: &ObjectKey) -> Result<Option<String>> {
+        self.0.acl(key).await
+    }
+
+    async fn link(&self, key: &ObjectKey) -> Result<Option<Link>> {
+        self.0.link(key).await
+    }
 }
 
 #[async_trait]
@@ -280,6 +293,10 @@ impl Destination for S3Store {
             Unwanted::Known(upload) => self.0.abort(upload).await.map(|()| 1),
             Unwanted::Unknown { key, since_ms, wanted } => self.abort_unknown(key, *since_ms, wanted).await,
         }
+    }
+
+    async fn put_link(&self, key: &ObjectKey, target: &ObjectKey, options: &PutOptions) -> Result<Written> {
+        self.0.put_link(key, target, options).await
     }
 }
 

@@ -11,7 +11,7 @@ use futures::stream::BoxStream;
 use proto::ObjectKey;
 use proto::manifest::Entry;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Op, Result};
 use crate::meta::{ObjectMeta, Version};
 
 /// Lists and reads objects. Keys are relative to the endpoint's prefix.
@@ -55,6 +55,30 @@ pub trait Source: fmt::Debug + Send + Sync {
         let _ = origin;
         None
     }
+
+    /// The object's tags. Only asked where a job carries them.
+    async fn tags(&self, key: &ObjectKey) -> Result<Vec<(String, String)>> {
+        Err(Error::new(ErrorKind::Unsupported, Op::Tags, "there are no tags here").on(key))
+    }
+
+    /// The object's access list, where a canned one says the same. Only asked where a job carries them.
+    async fn acl(&self, key: &ObjectKey) -> Result<Option<String>> {
+        Err(Error::new(ErrorKind::Unsupported, Op::Acl, "there are no access lists here").on(key))
+    }
+
+    /// Where a link leads; nothing where that is not below the endpoint's prefix.
+    async fn link(&self, key: &ObjectKey) -> Result<Option<Link>> {
+        Err(Error::new(ErrorKind::Unsupported, Op::Link, "there are no links here").on(key))
+    }
+}
+
+/// An object that names another one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Link {
+    /// The other one, below the endpoint's prefix.
+    pub target: ObjectKey,
+    /// Its own user metadata, as in [`crate::Headers`].
+    pub user: Vec<(String, String)>,
 }
 
 /// A listing under way.

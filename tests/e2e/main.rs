@@ -18,6 +18,7 @@ mod failures;
 mod fault_scenarios;
 mod fault_table;
 mod faults;
+mod fidelity;
 mod hostile;
 mod keys;
 mod kill;

@@ -170,3 +170,14 @@ def cos_public_bucket_without_keys():
     assert open_to_all.get_object(Bucket="public-bucket-1250000000", Key="a")["Body"].get_raw_stream().read() == BODY
     refused("AccessDenied", lambda: open_to_all.put_object(Bucket="public-bucket-1250000000", Key="a", Body=b"x"))
     refused("AccessDenied", lambda: open_to_all.get_object(Bucket=BUCKET, Key="plain"))
+
+
+@check
+def cos_tags_and_access_lists():
+    c = client()
+    c.put_object(Bucket=BUCKET, Key="beside", Body=b"x", ACL="public-read", Metadata={"x-cos-tagging": "team=a%20b"})
+    tags = c.get_object_tagging(Bucket=BUCKET, Key="beside")["TagSet"]["Tag"]
+    assert tags == [{"Key": "team", "Value": "a b"}], tags
+    grants = c.get_object_acl(Bucket=BUCKET, Key="beside")["AccessControlList"]["Grant"]
+    assert sorted(grant["Permission"] for grant in grants) == ["FULL_CONTROL", "READ"], grants
+    c.delete_object(Bucket=BUCKET, Key="beside")

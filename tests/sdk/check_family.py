@@ -53,6 +53,33 @@ def oss_oss2_signature_v4():
 
 
 @check
+def oss_oss2_tags_access_lists_and_links():
+    import oss2
+    b = oss2_bucket(4)
+    headers = {"x-oss-tagging": "team=a%20b&k.1=%2B", "x-oss-object-acl": "public-read"}
+    b.put_object("beside", b"x", headers=headers)
+    assert b.get_object_tagging("beside").tag_set.tagging_rule == {"team": "a b", "k.1": "+"}
+    assert b.get_object_acl("beside").acl == "public-read"
+    b.put_object("beside", b"x")
+    assert not b.get_object_tagging("beside").tag_set.tagging_rule
+    assert b.get_object_acl("beside").acl == "default"
+    refused("InvalidTag", lambda: b.put_object("beside", b"x", headers={"x-oss-tagging": "a=%40"}))
+    many = "&".join(f"k{n}=v" for n in range(11))
+    refused("BadRequest", lambda: b.put_object("beside", b"x", headers={"x-oss-tagging": many}))
+    refused("InvalidArgument", lambda: b.put_object("beside", b"x", headers={"x-oss-object-acl": "all"}))
+    up = b.init_multipart_upload("parts", headers={"x-oss-tagging": "a=b"}).upload_id
+    part = b.upload_part("parts", up, 1, b"x")
+    info = [oss2.models.PartInfo(1, part.etag)]
+    b.complete_multipart_upload("parts", up, info, headers={"x-oss-object-acl": "private"})
+    assert b.get_object_tagging("parts").tag_set.tagging_rule == {"a": "b"}
+    assert b.get_object_acl("parts").acl == "private"
+    b.put_symlink("\u4e2d/beside", "link")
+    assert b.get_symlink("link").target_key == "\u4e2d/beside"
+    for key in ["beside", "parts", "link"]:
+        b.delete_object(key)
+
+
+@check
 def oss_oss2_multipart():
     import oss2
     from oss2.models import PartInfo
@@ -156,6 +183,24 @@ def s3_boto3_objects():
     c.put_object(Bucket="sdk-bucket", Key="trailer", Body=io.BytesIO(BODY), ChecksumAlgorithm="CRC32")
     head = c.head_object(Bucket="sdk-bucket", Key="trailer", ChecksumMode="ENABLED")
     assert head["ChecksumCRC64NVME"] and head["ChecksumType"] == "FULL_OBJECT"
+
+
+@check
+def s3_boto3_tags_and_access_lists():
+    c, at = s3_client(), {"Bucket": "sdk-bucket", "Key": "beside"}
+    c.put_object(**at, Body=b"x", Tagging="team=a%20b&mail=x%40y", ACL="public-read")
+    assert c.get_object_tagging(**at)["TagSet"] == [{"Key": "team", "Value": "a b"}, {"Key": "mail", "Value": "x@y"}]
+    grants = c.get_object_acl(**at)["Grants"]
+    assert [g["Permission"] for g in grants] == ["FULL_CONTROL", "READ"], grants
+    assert grants[1]["Grantee"]["URI"].endswith("/AllUsers"), grants
+    refused("InvalidTag", lambda: c.put_object(**at, Body=b"x", Tagging="a=%3F"))
+    refused("BadRequest", lambda: c.put_object(**at, Body=b"x", Tagging="&".join(f"k{n}=v" for n in range(11))))
+    up = c.create_multipart_upload(**at, Tagging="a=b", ACL="authenticated-read")["UploadId"]
+    part = c.upload_part(**at, UploadId=up, PartNumber=1, Body=b"x")["ETag"]
+    c.complete_multipart_upload(**at, UploadId=up, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part}]})
+    assert c.get_object_tagging(**at)["TagSet"] == [{"Key": "a", "Value": "b"}]
+    assert c.get_object_acl(**at)["Grants"][1]["Grantee"]["URI"].endswith("/AuthenticatedUsers")
+    c.delete_object(**at)
 
 
 @check

@@ -8,6 +8,7 @@
 //! Sources: OSS API reference (PutObject, GetObject, ListObjectsV2, multipart, signature V1 and V4), Amazon
 //! S3 API reference (Signature Version 4, ListObjectsV2, multipart, checksums), and for the others `rules`.
 
+mod beside;
 mod body;
 mod bucket;
 mod copy;
@@ -35,6 +36,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
+pub use beside::Beside;
 pub use fault::{Action, Change, Fault, Lie};
 pub use state::{Logged, Object};
 
@@ -161,6 +163,16 @@ impl Server {
     /// An object, as it is kept.
     pub fn object(&self, bucket: &str, key: &[u8]) -> Option<Object> {
         self.state.object(bucket, key)
+    }
+
+    /// Tags and the access list of an object.
+    pub fn beside(&self, bucket: &str, key: &[u8]) -> Beside {
+        self.state.beside.get(bucket, key)
+    }
+
+    /// Sets them without a request.
+    pub fn set_beside(&self, bucket: &str, key: &[u8], beside: Beside) {
+        self.state.beside.set(bucket, key, beside);
     }
 
     /// All keys in order.

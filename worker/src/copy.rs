@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::beside::Made;
 use crate::breaker::{Breaker, Ends, Judgement};
 use crate::budget::Budget;
 use crate::concurrency::{Gate, Slot};
@@ -61,6 +62,8 @@ pub(crate) struct Mover {
     pub(crate) waits: Waits,
     /// Questions to the destination that brought no checksum.
     pub(crate) fruitless_heads: AtomicU32,
+    /// Directories that have their marker.
+    pub(crate) made: Made,
     standing: OnceLock<Arc<dyn Source>>,
     archive: OnceLock<Arc<dyn Archive>>,
     limits: Arc<RateLimits>,
@@ -165,6 +168,7 @@ impl Mover {
             breaker: Breaker::default(),
             waits: Waits::default(),
             fruitless_heads: AtomicU32::new(0),
+            made: Made::default(),
             standing: OnceLock::new(),
             archive: OnceLock::new(),
             limits,
@@ -395,6 +399,13 @@ impl Mover {
         let target;
         let linked = trip.entry.class.as_deref().is_some_and(|class| class.eq_ignore_ascii_case(SYMLINK));
         let import = self.job.kind == JobKind::Import;
+        let mut lost = Vec::new();
+        if linked
+            && import
+            && let Some(done) = Box::pin(trip.carry_link(&mut lost)).await?
+        {
+            return Ok(done);
+        }
         let trip = if trip.again || linked && import {
             let now = as_listed(trip.entry, trip.head_source().await?);
             target = if trip.again { Entry { existing: Existing::Unknown, ..now } } else { now };
@@ -419,6 +430,10 @@ impl Mover {
         let mut done = if single || size == 0 { trip.move_small().await? } else { trip.move_large().await? };
         if linked {
             done.notes.push("a symbolic link at the source: the content of its target was moved".to_owned());
+            done.not_carried.append(&mut lost);
+        }
+        if self.job.transfer.carry.make_markers {
+            Box::pin(trip.make_markers()).await?;
         }
         Ok(done)
     }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::budget::Held;
 use crate::flight::Flight;
-use crate::trip::{Fetched, Trip};
+use crate::trip::{Failure, Fetched, Trip};
 
 /// An upload under way.
 pub(crate) struct Large<'a> {
@@ -40,10 +40,18 @@ pub(crate) struct Large<'a> {
 
 impl Trip<'_> {
     /// What an upload is begun and completed with: the MD5 that the source states of the whole goes with it.
-    pub(crate) fn upload_options(&self, meta: &ObjectMeta, part_size: u64) -> PutOptions {
-        let md5 = meta.checksums.md5;
-        let checked = md5.filter(|_| self.mover.job.transfer.verify != Verify::Size);
-        PutOptions { md5: checked, part_size, ..self.options(meta, md5) }
+    pub(crate) async fn upload_options(
+        &self,
+        meta: &ObjectMeta,
+        part_size: u64,
+    ) -> Result<PutOptions, Failure> {
+        let options = self.options(meta, meta.checksums.md5).await?;
+        Ok(PutOptions { md5: self.compared_md5(meta), part_size, ..options })
+    }
+
+    /// The MD5 that the source states of the whole, where the job compares it.
+    pub(crate) fn compared_md5(&self, meta: &ObjectMeta) -> Option<[u8; 16]> {
+        meta.checksums.md5.filter(|_| self.mover.job.transfer.verify != Verify::Size)
     }
 }
 

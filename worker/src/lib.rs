@@ -4,6 +4,7 @@ pub(crate) mod agent;
 pub(crate) mod appetite;
 pub(crate) mod archived;
 mod audit;
+pub(crate) mod beside;
 pub(crate) mod breaker;
 pub(crate) mod budget;
 pub(crate) mod concurrency;

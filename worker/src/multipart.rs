@@ -100,7 +100,7 @@ impl<'a> Trip<'a> {
         );
         let (fetched, held) =
             self.read_part(part_range(1, part_size, self.entry.size), &self.listed()).await?;
-        let options = self.upload_options(&fetched.meta, part_size);
+        let options = self.upload_options(&fetched.meta, part_size).await?;
         let version = self.pinned(&fetched.meta);
         let begun_ms = self.tally.astray().unwrap_or_else(|| jiff::Timestamp::now().as_millisecond());
         let intention = v1::Upload {

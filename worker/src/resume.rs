@@ -93,7 +93,7 @@ impl<'a> Trip<'a> {
             begun_ms: recorded.begun_ms,
             size: self.entry.size,
             version: self.pinned(&meta),
-            options: self.upload_options(&meta, recorded.part_size),
+            options: self.upload_options(&meta, recorded.part_size).await?,
             source: meta.checksums,
             todo: Mutex::new(todo),
             ready: Mutex::new(ready),
@@ -116,11 +116,11 @@ impl<'a> Trip<'a> {
             return Ok(None);
         }
         let mut whole = join(&parts.iter().map(|part| self.hashes_of(part)).collect::<Vec<_>>());
-        whole.md5 = self.upload_options(&meta, recorded.part_size).md5;
+        whole.md5 = self.compared_md5(&meta);
         let proven = self.completed_before(Ours { hashes: &whole, payload: None }).await?;
         let Some(proven) = proven else { return Ok(None) };
         self.forget(recorded.clone()).await?;
-        let not_carried = self.not_carried(&self.options(&meta, meta.checksums.md5));
+        let not_carried = self.not_carried(&self.options(&meta, meta.checksums.md5).await?);
         Ok(Some(Begin::Complete(proven.done(self.entry.size, not_carried))))
     }
 

@@ -69,7 +69,7 @@ impl Trip<'_> {
         let (transfer, limits) = (&self.mover.job.transfer, self.mover.destination.limits());
         let between_them = md5_of_both(transfer, limits, &fetched.meta.checksums);
         let source_proved = between_them.is_some() || self.source_agrees(&fetched)?;
-        let mut options = self.options(&fetched.meta, fetched.hashes.md5);
+        let mut options = self.options(&fetched.meta, fetched.hashes.md5).await?;
         options.md5 = between_them.or(fetched.hashes.md5.filter(|_| limits.etag_is_md5));
         let mut writes = 1;
         loop {

@@ -331,7 +331,22 @@ impl<'a> Trip<'a> {
     }
 
     /// What is written beside the bytes. `md5` is the whole object's, where it is known by now.
-    pub(crate) fn options(&self, meta: &ObjectMeta, md5: Option<[u8; 16]>) -> PutOptions {
+    pub(crate) async fn options(
+        &self,
+        meta: &ObjectMeta,
+        md5: Option<[u8; 16]>,
+    ) -> Result<PutOptions, Failure> {
+        let carry = &self.mover.job.transfer.carry;
+        let mut options = self.own_options(meta, md5);
+        let class = meta.class.as_deref().or(self.entry.class.as_deref());
+        options.class = carry.class_for(class).map(str::to_owned);
+        if carry.asks() {
+            Box::pin(self.ask_beside(&mut options)).await?;
+        }
+        Ok(options)
+    }
+
+    fn own_options(&self, meta: &ObjectMeta, md5: Option<[u8; 16]>) -> PutOptions {
         let job = &self.mover.job;
         let modified_ms = meta.modified_ms.or(self.entry.modified_ms);
         let (mut headers, mut lost) = (meta.headers.clone(), meta.kept_back.clone());
@@ -365,7 +380,7 @@ impl<'a> Trip<'a> {
     /// What a write with these is known not to carry, where its own answer was lost.
     pub(crate) fn not_carried(&self, options: &PutOptions) -> Vec<String> {
         let service = storage::fidelity::of(self.mover.job.destination.kind);
-        options.not_carried(service.notes(&options.headers))
+        options.not_carried(service.notes(&options.headers, &options.tags))
     }
 }
 

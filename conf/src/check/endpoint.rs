@@ -15,7 +15,8 @@ pub(crate) enum Side {
 }
 
 /// Keys that only a destination has a use for.
-const WRITING: [&str; 4] = ["storage_class", "server_side_encryption", "kms_key_id", "forbid_overwrite"];
+const WRITING: [&str; 5] =
+    ["storage_class", "server_side_encryption", "kms_key_id", "acl", "forbid_overwrite"];
 /// Keys that only a source has a use for.
 const READING: [&str; 9] = [
     "key_list",
@@ -63,6 +64,7 @@ pub(crate) fn counts(side: Side, kind: EndpointType, name: &str) -> bool {
         "path" | "follow_symlinks" => kind == EndpointType::Local,
         "signature_version" => kind == EndpointType::Oss,
         "provider" => kind == EndpointType::S3,
+        "acl" => !kind.canned_acls().is_empty(),
         "on_archived" | "restore_tier" | "restore_days" => {
             !matches!(kind, EndpointType::Local | EndpointType::Youpai | EndpointType::Http)
         }
@@ -406,6 +408,9 @@ fn writing(read: &mut Reader<'_>, end: &mut Endpoint) {
     end.storage_class = read.text(section, "storage_class").unwrap_or_default();
     end.server_side_encryption = read.text(section, "server_side_encryption").unwrap_or_default();
     end.kms_key_id = read.text(section, "kms_key_id").unwrap_or_default();
+    if counts(Side::Destination, end.kind, "acl") {
+        end.acl = acl(read, end.kind);
+    }
     end.forbid_overwrite = read.switch(section, "forbid_overwrite").unwrap_or(false);
     let known: &[&str] = match end.kind {
         EndpointType::Oss => &["AES256", "KMS", "SM4"],
@@ -441,6 +446,14 @@ fn writing(read: &mut Reader<'_>, end: &mut Endpoint) {
     if has_control(&end.kms_key_id) {
         read.bad(section, "kms_key_id", "has control characters in it: remove them");
     }
+}
+
+fn acl(read: &mut Reader<'_>, kind: EndpointType) -> String {
+    let words: Vec<(&str, &str)> = kind.canned_acls().iter().map(|acl| (*acl, *acl)).collect();
+    if read.raw.get(Side::Destination.section(), "acl").is_none_or(Given::is_empty) {
+        return String::new();
+    }
+    read.choice(Side::Destination.section(), "acl", &words).unwrap_or_default().to_owned()
 }
 
 fn has_control(text: &str) -> bool {

@@ -24,6 +24,11 @@ impl Given {
         matches!(&self.value, Value::Text(text) if text.is_empty())
     }
 
+    /// Given as text.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self.value, Value::Text(_))
+    }
+
     /// For messages; never called for secrets.
     fn shown(&self) -> String {
         match &self.value {
@@ -31,6 +36,7 @@ impl Given {
             Value::Number(number) => number.to_string(),
             Value::Switch(switch) => switch.to_string(),
             Value::File(file) => format!("{{ file = {file:?} }}"),
+            Value::Pairs(_) => "a table".to_owned(),
             Value::Other(kind) => format!("an {kind}").replace("an t", "a t").replace("an f", "a f"),
         }
     }
@@ -87,6 +93,23 @@ impl Reader<'_> {
     pub(super) fn text(&mut self, section: &str, name: &str) -> Option<String> {
         self.parsed(section, name, "a text in double quotes", |value| match value {
             Value::Text(text) => Some(text.clone()),
+            _ => None,
+        })
+    }
+
+    /// A table of texts, or the same as one text: `"A=B, C=D"`.
+    pub(super) fn pairs(&mut self, section: &str, name: &str) -> Option<Vec<(String, String)>> {
+        let wanted = "a table of texts such as { STANDARD_IA = \"IA\", GLACIER = \"Archive\" }";
+        self.parsed(section, name, wanted, |value| match value {
+            Value::Pairs(pairs) => Some(pairs.clone()),
+            Value::Text(text) if text.trim().is_empty() => Some(Vec::new()),
+            Value::Text(text) => {
+                let pair = |pair: &str| {
+                    let (from, to) = pair.split_once('=')?;
+                    Some((from.trim().to_owned(), to.trim().to_owned()))
+                };
+                text.split(',').map(pair).collect()
+            }
             _ => None,
         })
     }

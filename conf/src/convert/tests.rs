@@ -6,6 +6,7 @@ use std::time::Duration;
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 
 use super::{job_text, sys_text};
+use crate::carry::Carry;
 use crate::job::{Addressing, Endpoint, EndpointType, JobConf, JobKind, TaskConf, TransferConf, Verify};
 use crate::rename::Rename;
 use crate::secret::Secret;
@@ -107,6 +108,7 @@ fn transfers() -> impl Strategy<Value = TransferConf> {
             patience: Duration::from_millis(numbers.2),
             bytes_per_s: sizes.2,
             requests_per_s: sizes.3,
+            carry: Carry::default(),
         }
     })
 }

@@ -19,6 +19,7 @@ fn unit(form: Form) -> &'static str {
         Form::Time => "time",
         Form::Secret => "secret",
         Form::Path => "path",
+        Form::Pairs => "table",
         Form::Choice(_) => "word",
     }
 }
@@ -99,6 +100,7 @@ fn the_shipped_files_show_every_key_with_its_default() {
         "source.storage_class",
         "source.server_side_encryption",
         "source.kms_key_id",
+        "source.acl",
         "source.forbid_overwrite",
         "destination.follow_symlinks",
         "destination.key_list",

@@ -118,7 +118,7 @@ fn every_key_arrives() {
         "type = \"audit\"\nsince = 2026-01-31T00:00:00Z\nincremental = true\ninterval = \"2h\"\npriority = -5",
         "region = \"eu-west-1\"\nprefix = \"2026/\"\naccess_key = \"a\"\nsecret_key = { file = \"/s\" }\nsession_token = \"t\"\naddressing = \"path\"\nca_file = \"/ca\"\nproxy = \"http://p:1\"\nkey_list = \"/k\"\nlist_page = 10",
         "signature_version = 1\nstorage_class = \"IA\"\nserver_side_encryption = \"KMS\"\nkms_key_id = \"k\"\nforbid_overwrite = true\nanonymous = true",
-        "[task]\nobject_count_limit = 50000\nobject_size_limit = \"2GiB\"\nscan_threads = 64\nscan_depth = 0\n[transfer]\nmultipart_threshold = \"1MiB\"\npart_size = 5242880\nparts_in_flight = 64\nskip_existing = true\nverify = \"full\"\nretries = 1\nabort_on_unknown_error = true\nrecord_md5 = true\nrecord_mtime = false\ndirectory_markers = false\ntimeout = 90\nbytes_per_s = \"50MiB/s\"\nrequests_per_s = 7",
+        "[task]\nobject_count_limit = 50000\nobject_size_limit = \"2GiB\"\nscan_threads = 64\nscan_depth = 0\n[transfer]\nmultipart_threshold = \"1MiB\"\npart_size = 5242880\nparts_in_flight = 64\nskip_existing = true\nverify = \"full\"\nretries = 1\nabort_on_unknown_error = true\nrecord_md5 = true\nrecord_mtime = false\ndirectory_markers = false\nsymlinks = \"read\"\ncarry_tags = true\ncarry_acl = true\nstorage_classes = { GLACIER = \"Archive\" }\ntimeout = 90\nbytes_per_s = \"50MiB/s\"\nrequests_per_s = 7",
     ));
     assert_eq!(
         (job.kind, job.since, job.incremental, job.priority),
@@ -155,6 +155,40 @@ fn every_key_arrives() {
     assert_eq!((transfer.bytes_per_s, transfer.requests_per_s), (50 << 20, 7));
     assert!(transfer.skip_existing && transfer.abort_on_unknown_error && transfer.record_md5);
     assert!(!transfer.record_mtime && !transfer.directory_markers);
+    assert!(transfer.carry.tags && transfer.carry.acl && !transfer.carry.make_markers);
+    assert_eq!(transfer.carry.class_for(Some("GLACIER")), Some("Archive"));
+}
+
+#[test]
+fn what_an_end_does_not_have_cannot_be_carried() {
+    let transfer = |line: &str| text("", "", "", &format!("[transfer]\n{line}"));
+    let destination = |line: &str| text("", "", line, "");
+    let made = good(&transfer(
+        "directory_markers = \"create\"\nstorage_classes = \"STANDARD_IA=IA, GLACIER=Archive\"",
+    ));
+    assert!(made.transfer.directory_markers && made.transfer.carry.make_markers);
+    assert_eq!(made.transfer.carry.class_for(Some("GLACIER")), Some("Archive"));
+    assert_eq!(good(&destination("acl = \"public-read\"")).destination.acl, "public-read");
+    let wire = String::from_utf8(made.to_wire()).unwrap();
+    assert_eq!(JobConf::from_wire(wire.as_bytes()).unwrap(), made);
+    // As jobs were stored before there were these keys.
+    let old: String = wire
+        .lines()
+        .take_while(|line| !line.starts_with("[transfer.carry"))
+        .map(|l| format!("{l}\n"))
+        .collect();
+    assert!(old.len() < wire.len() && JobConf::from_wire(old.as_bytes()).is_ok());
+    each_is_refused(&[
+        (transfer("symlinks = \"carry\""), &["symlinks", "source of type \"s3\"", "links"]),
+        (transfer("directory_markers = \"make\""), &["directory_markers", "make", "create"]),
+        (transfer("storage_classes = { \"a b\" = \"IA\" }"), &["storage_classes", "a b"]),
+        (transfer("storage_classes = 5"), &["storage_classes", "5", "STANDARD_IA"]),
+        (destination("acl = \"publik-read\""), &["acl", "did you mean \"public-read\"", "default"]),
+        (
+            text("", "", "acl = \"private\"", "[transfer]\ncarry_acl = true"),
+            &["acl", "carry_acl", "remove one"],
+        ),
+    ]);
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn limits() -> String {
                 tags.most, tags.name, tags.value, tags.signs
             )
         });
-        let acls = service.acls.join(", ");
+        let acls = service.kind.canned_acls().join(", ");
         writeln!(text, "| {} | {all} | {one} | {names} | {values} | {tags} | {acls} |", service.name)
             .unwrap();
     }

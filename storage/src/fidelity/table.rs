@@ -93,15 +93,6 @@ pub(super) static S3: Service = Service {
     }),
     // "Categorizing your storage using tags".
     tags: Some(Tags { most: 10, name: 128, value: 256, signs: "+-=._:/@" }),
-    acls: &[
-        "private",
-        "public-read",
-        "public-read-write",
-        "authenticated-read",
-        "aws-exec-read",
-        "bucket-owner-read",
-        "bucket-owner-full-control",
-    ],
 };
 
 /// Alibaba Cloud OSS: PutObject ("x-oss-meta-*: 8 KB in all; letters, digits and hyphens"), PutObjectTagging,
@@ -148,7 +139,6 @@ pub(super) static OSS: Service = Service {
         one_space: false,
     }),
     tags: Some(Tags { most: 10, name: 128, value: 256, signs: "+-=._:/" }),
-    acls: &["default", "private", "public-read", "public-read-write"],
 };
 
 /// Tencent COS: PUT Object ("x-cos-meta-*: 4 KB in all, 2 KB each"), GET Object tagging.
@@ -166,7 +156,6 @@ static COS: Service = Service {
         one_space: false,
     }),
     tags: Some(Tags { most: 10, name: 127, value: 255, signs: "+-=._:/" }),
-    acls: &["default", "private", "public-read"],
 };
 
 /// Baidu BOS through its S3 interface ("user metadata: 2 KB").
@@ -184,7 +173,6 @@ static BOS: Service = Service {
         one_space: true,
     }),
     tags: None,
-    acls: &["private", "public-read"],
 };
 
 /// Kingsoft KS3 through its S3 interface.
@@ -202,7 +190,6 @@ static KS3: Service = Service {
         one_space: true,
     }),
     tags: None,
-    acls: &["private", "public-read"],
 };
 
 /// Qiniu Kodo through its S3 interface, which has no lists of access.
@@ -231,7 +218,6 @@ static QINIU: Service = Service {
         one_space: true,
     }),
     tags: None,
-    acls: &[],
 };
 
 /// Azure Blob: "Setting and retrieving properties and metadata" (8 KiB; names are C# identifiers). No `Expires`.
@@ -269,7 +255,6 @@ static AZURE: Service = Service {
         one_space: false,
     }),
     tags: None,
-    acls: &[],
 };
 
 /// What a file of UPYUN does not come with is looked for in its metadata, where the adapter has put it.
@@ -305,7 +290,6 @@ static YOUPAI: Service = Service {
         one_space: false,
     }),
     tags: None,
-    acls: &[],
 };
 
 /// What any web server may say (RFC 9110, RFC 9111). Only a source.
@@ -325,7 +309,6 @@ static HTTP: Service = Service {
     write: &[],
     metadata: None,
     tags: None,
-    acls: &[],
 };
 
 /// A directory tree.
@@ -345,5 +328,4 @@ static LOCAL: Service = Service {
     ],
     metadata: None,
     tags: None,
-    acls: &[],
 };

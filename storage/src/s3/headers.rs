@@ -85,6 +85,19 @@ fn etag_is_md5(dialect: &Dialect, headers: &HeaderMap) -> bool {
 /// Content headers and user metadata of an answer.
 fn content(dialect: &Dialect, carries: &Service, headers: &HeaderMap) -> Headers {
     let get = |name: &str| headers.get(name).map(text).filter(|value| !value.is_empty());
+    Headers {
+        content_type: get("content-type"),
+        content_encoding: get("content-encoding"),
+        content_language: get("content-language"),
+        content_disposition: get("content-disposition"),
+        cache_control: get("cache-control"),
+        expires: get("expires"),
+        user: user(dialect, carries, headers),
+    }
+}
+
+/// User metadata of an answer, sorted by name.
+pub(super) fn user(dialect: &Dialect, carries: &Service, headers: &HeaderMap) -> Vec<(String, String)> {
     let mut user: Vec<(String, String)> = Vec::new();
     if let Some(metadata) = &carries.metadata {
         user.extend(headers.iter().filter_map(|(name, value)| {
@@ -99,15 +112,7 @@ fn content(dialect: &Dialect, carries: &Service, headers: &HeaderMap) -> Headers
     user.sort();
     // Said twice, under both prefixes.
     user.dedup_by(|right, left| right.0 == left.0);
-    Headers {
-        content_type: get("content-type"),
-        content_encoding: get("content-encoding"),
-        content_language: get("content-language"),
-        content_disposition: get("content-disposition"),
-        cache_control: get("cache-control"),
-        expires: get("expires"),
-        user,
-    }
+    user
 }
 
 /// UTF-8, else ISO-8859-1, as which HTTP once defined its headers (RFC 9110, 5.5).

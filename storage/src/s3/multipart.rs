@@ -11,7 +11,7 @@ use super::request::Call;
 use super::{Client, headers, xml};
 use crate::checksum::md5_of_etag;
 use crate::destination::{PartDone, PutOptions, UploadRef, Whole, Written};
-use crate::dialect::Sum;
+use crate::dialect::{Scheme, Sum};
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::md5_queue::Promise;
 use crate::meta::Checksums;
@@ -42,7 +42,7 @@ impl Client {
     ) -> Result<UploadRef> {
         let call = Call::new(Op::Begin, RequestKind::Multipart, Method::POST, Some(key)).query("uploads", "");
         // What cannot be carried is noted once, at the end.
-        let (mut call, _) = self.write_headers(call, options)?;
+        let (mut call, _) = self.write_headers(call, options, self.dialect.scheme != Scheme::Oss)?;
         if let Some(sum) = self.dialect.sent_sum().filter(|_| sums) {
             call = call
                 .header("x-amz-checksum-algorithm", sum.name())
@@ -196,10 +196,15 @@ impl Client {
             .body(Payload::new(vec![body.into()]));
         // The service puts the object together first.
         call.patience = 10;
+        // InitiateMultipartUpload of OSS has no such header, its CompleteMultipartUpload has.
+        let acl = options.acl.as_deref().unwrap_or(&self.endpoint.acl);
+        if self.dialect.scheme == Scheme::Oss && !acl.is_empty() {
+            call = call.header("x-oss-object-acl", acl);
+        }
         if let (Some(sum), Some(crc)) = (self.dialect.sent_sum(), crc) {
             call = call.header(sum.header, &sum.text(crc)).header("x-amz-checksum-type", "FULL_OBJECT");
         }
-        call = self.no_overwrite(call)?;
+        call = self.no_overwrite(call, false)?;
         let (answer, body) = self.send_for_xml(&call).await?;
         if let Some(error) = failure::in_success(self, &call, &answer, &body) {
             return Err(error);
@@ -214,7 +219,7 @@ impl Client {
         {
             sum.put(crc, &mut stated);
         }
-        let (_, not_carried) = self.carries.encode(&options.headers).unwrap_or_default();
+        let not_carried = self.carries.notes(&options.headers, &options.tags);
         Ok(Written { etag: Some(etag), stated, not_carried })
     }
 

@@ -11,6 +11,7 @@ use super::failure::header;
 use super::request::Call;
 use super::{Client, headers};
 use crate::destination::{PutOptions, Written};
+use crate::dialect::Scheme;
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::meta::{ObjectMeta, Version};
 use crate::meter::RequestKind;
@@ -87,7 +88,7 @@ impl Client {
         sums: bool,
     ) -> Result<Written> {
         let call = Call::new(Op::Put, RequestKind::Put, Method::PUT, Some(key)).body(payload.clone());
-        let (mut call, not_carried) = self.write_headers(call, options)?;
+        let (mut call, not_carried) = self.write_headers(call, options, true)?;
         call = self.checked(call, sums, options.md5).await;
         let answer = self.send_for_headers(&call).await?;
         self.meter.bytes_written(payload.len());
@@ -126,41 +127,70 @@ impl Client {
         call
     }
 
-    /// Headers that stand at the begin of a write: content, metadata, class, encryption, no-overwrite.
+    /// Headers that stand at the begin of a write: content, metadata, tags, class, access list, encryption,
+    /// no-overwrite.
     pub(super) fn write_headers<'a>(
         &self,
         mut call: Call<'a>,
         options: &PutOptions,
+        with_acl: bool,
     ) -> Result<(Call<'a>, Vec<String>)> {
-        let (pairs, notes) =
+        let (pairs, mut notes) =
             self.carries.encode(&options.headers).map_err(|why| call.error(ErrorKind::Refused, why))?;
         for (name, value) in &pairs {
             call = call.header(name, value);
         }
         let (endpoint, prefix) = (&self.endpoint, self.dialect.prefix);
-        if !endpoint.storage_class.is_empty() {
-            call = call.header(&format!("{prefix}storage-class"), &endpoint.storage_class);
+        if !options.tags.is_empty() {
+            let (tags, lost) = self.carries.encode_tags(&options.tags);
+            notes.extend(lost);
+            if let Some(tags) = tags {
+                call = call.header(&format!("{prefix}tagging"), &tags);
+            }
         }
+        call = self.class_and_acl(call, options, with_acl);
         if !endpoint.server_side_encryption.is_empty() {
             call = call.header(&format!("{prefix}server-side-encryption"), &endpoint.server_side_encryption);
         }
         if !endpoint.kms_key_id.is_empty() && !self.dialect.kms_key.is_empty() {
             call = call.header(self.dialect.kms_key, &endpoint.kms_key_id);
         }
-        Ok((self.no_overwrite(call)?, notes))
+        Ok((self.no_overwrite(call, options.keep_standing)?, notes))
     }
 
-    /// With the header that forbids to write over an object, where that was asked for.
-    pub(super) fn no_overwrite<'a>(&self, call: Call<'a>) -> Result<Call<'a>> {
+    /// With the header that forbids to write over an object, where the job or this write wants that.
+    pub(super) fn no_overwrite<'a>(&self, call: Call<'a>, wanted: bool) -> Result<Call<'a>> {
         match self.dialect.no_overwrite {
-            _ if !self.endpoint.forbid_overwrite => Ok(call),
+            _ if !self.endpoint.forbid_overwrite && !wanted => Ok(call),
             Some((name, value)) => Ok(call.header(name, value)),
             // The configuration was refused already; writing over is what must not happen.
             None => {
-                let text = format!("forbid_overwrite is set, and {} has no such promise", self.dialect.name);
+                let text = format!(
+                    "this write must leave alone what stands there, and {} has no such promise",
+                    self.dialect.name
+                );
                 Err(call.error(ErrorKind::Unsupported, text))
             }
         }
+    }
+
+    pub(super) fn class_and_acl<'a>(
+        &self,
+        mut call: Call<'a>,
+        options: &PutOptions,
+        with_acl: bool,
+    ) -> Call<'a> {
+        let class = options.class.as_deref().unwrap_or(&self.endpoint.storage_class);
+        if !class.is_empty() {
+            call = call.header(&format!("{}storage-class", self.dialect.prefix), class);
+        }
+        let acl = options.acl.as_deref().unwrap_or(&self.endpoint.acl);
+        if with_acl && !acl.is_empty() {
+            // OSS has lists of buckets under the shorter name (PutObjectACL).
+            let object = if self.dialect.scheme == Scheme::Oss { "object-" } else { "" };
+            call = call.header(&format!("{}{object}acl", self.dialect.prefix), acl);
+        }
+        call
     }
 }
 

@@ -181,6 +181,81 @@ pub(super) struct DeleteError {
     pub(super) message: String,
 }
 
+/// `Tagging`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Tagging {
+    pub(super) tag_set: TagSet,
+}
+
+impl Document for Tagging {
+    const ROOTS: &'static [&'static str] = &["Tagging"];
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct TagSet {
+    pub(super) tag: Vec<Tag>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Tag {
+    pub(super) key: String,
+    pub(super) value: String,
+}
+
+/// `AccessControlPolicy` of S3 and COS.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Policy {
+    pub(super) owner: Grantee,
+    pub(super) access_control_list: Grants,
+}
+
+impl Document for Policy {
+    const ROOTS: &'static [&'static str] = &["AccessControlPolicy"];
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Grants {
+    pub(super) grant: Vec<Grant>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Grant {
+    pub(super) grantee: Grantee,
+    pub(super) permission: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Grantee {
+    #[serde(rename = "ID")]
+    pub(super) id: String,
+    #[serde(rename = "URI")]
+    pub(super) uri: String,
+}
+
+/// `AccessControlPolicy` of OSS, which has canned lists alone.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct CannedPolicy {
+    pub(super) access_control_list: CannedGrant,
+}
+
+impl Document for CannedPolicy {
+    const ROOTS: &'static [&'static str] = &["AccessControlPolicy"];
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct CannedGrant {
+    pub(super) grant: String,
+}
+
 /// An error document; `code` is empty where it is none.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

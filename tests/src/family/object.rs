@@ -7,10 +7,10 @@ use jiff::Timestamp;
 
 use super::body::Received;
 use super::copy::{copy, copy_source};
-use super::reply::{Failure, Outgoing, document, ok, set, stream};
+use super::reply::{Failure, Outgoing, ok, set, stream};
 use super::state::{Object, State};
 use super::sums::{check_digest, check_sums, etag, state_sums};
-use super::{Dialect, Target, multipart, restore, sign, xml};
+use super::{Dialect, Target, beside, multipart, restore, sign};
 
 /// Content headers that are kept beside user metadata.
 const KEPT: [&str; 6] = [
@@ -33,6 +33,10 @@ pub(crate) fn answer(
     }
     check_name(state.dialect, &target.key)?;
     check_digest(parts, &body.data)?;
+    if let Some(answer) = beside::answer(state, target) {
+        return answer;
+    }
+    beside::take(state, target, parts)?;
     let upload = target.query("uploadId").map(str::to_owned);
     match (target.method.as_str(), upload) {
         ("POST", None) if target.has("restore") => restore::answer(state, target, &body.data),
@@ -44,11 +48,6 @@ pub(crate) fn answer(
         ("PUT", None) if target.has("symlink") => put_symlink(state, target, parts),
         ("PUT", None) if copy_source(state, parts).is_some() => copy(state, target, parts),
         ("PUT", None) if target.query.is_empty() => put(state, target, parts, &body),
-        ("GET", None) if target.has("acl") => {
-            let owner = "<Owner><ID>1</ID><DisplayName>1</DisplayName></Owner>";
-            let grant = "<AccessControlList><Grant>default</Grant></AccessControlList>";
-            Ok(document(xml::document("AccessControlPolicy", &format!("{owner}{grant}"))))
-        }
         ("GET" | "HEAD", None) => get(state, target, parts),
         ("DELETE", None) => {
             if let Some(bucket) = state.buckets().get_mut(&target.bucket) {

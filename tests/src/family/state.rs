@@ -11,6 +11,7 @@ use http::HeaderMap;
 use jiff::Timestamp;
 use md5::{Digest, Md5};
 
+use super::beside::Kept;
 use super::fault::{Action, Fault};
 use super::{Dialect, Target};
 
@@ -104,6 +105,8 @@ pub(crate) struct State {
     arrived: Condvar,
     requests: AtomicU64,
     pub(crate) thaws: super::restore::Thaws,
+    /// Tags and access lists.
+    pub(crate) beside: Kept,
 }
 
 impl std::fmt::Debug for State {
@@ -151,6 +154,7 @@ impl State {
             arrived: Condvar::new(),
             requests: AtomicU64::new(0),
             thaws: super::restore::Thaws::default(),
+            beside: Kept::default(),
         }
     }
 

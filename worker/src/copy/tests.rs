@@ -7,6 +7,7 @@ use storage::{Headers, Op};
 
 use super::*;
 
+mod beside;
 mod large;
 mod tree;
 mod trouble;

@@ -121,8 +121,9 @@ impl Client {
         for (name, value) in &pairs {
             call = call.header(name, value);
         }
-        if !self.endpoint.storage_class.is_empty() {
-            call = call.header("x-ms-access-tier", &self.endpoint.storage_class);
+        let class = options.class.as_deref().unwrap_or(&self.endpoint.storage_class);
+        if !class.is_empty() {
+            call = call.header("x-ms-access-tier", class);
         }
         if self.endpoint.forbid_overwrite {
             call = call.header("if-none-match", "*");

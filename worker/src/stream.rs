@@ -118,7 +118,7 @@ impl Trip<'_> {
     }
 
     async fn begin_stream(&self, meta: &ObjectMeta, size: u64, part_size: u64) -> Result<Large<'_>, Torn> {
-        let options = self.options(meta, meta.checksums.md5);
+        let options = self.options(meta, meta.checksums.md5).await?;
         let version = Version { size, modified_ms: meta.modified_ms, etag: meta.etag.clone() };
         let begun_ms = self.tally.astray().unwrap_or_else(|| jiff::Timestamp::now().as_millisecond());
         let intention = v1::Upload {

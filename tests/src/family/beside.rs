@@ -49,7 +49,7 @@ pub(crate) fn take(state: &State, target: &Target, parts: &Parts) -> Result<(), 
     let begin = target.method == "POST" && target.has("uploads");
     let completes = target.method == "POST" && upload;
     let whole = target.method == "PUT" && !upload && (target.query.is_empty() || target.has("symlink"));
-    if !begin && !whole && !(completes && oss) {
+    if !(begin || whole || completes && oss) {
         return Ok(());
     }
     let tags = own_header(state, parts, "tagging");

@@ -60,7 +60,7 @@ install_crate s3s-fs 0.14.1 s3s-fs --features binary
 install_crate cargo-deny 0.20.2 cargo-deny
 install_npm azurite 3.37.0 azurite-blob
 install_python
-["${1:-}" = --set-up ] && exit 0
+[ "${1:-}" = --set-up ] && exit 0
 
 # All programs first: the end-to-end tests run them.
 cargo build --quiet --workspace --all-targets --all-features

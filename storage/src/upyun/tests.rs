@@ -13,7 +13,7 @@ use crate::meter::RequestKind;
 use crate::retry::{is_systemic, retryable};
 
 fn store(endpoint: &Endpoint) -> UpyunStore {
-    let context = Context { meter: Meter::unlimited(), timeout: Duration::from_secs(1), job: String::new() };
+    let context = Context { meter: Meter::unlimited(), timeout: Duration::from_secs(60), job: String::new() };
     UpyunStore::open(endpoint, &context).unwrap()
 }
 

@@ -19,7 +19,7 @@ use tonic::{Code, Status};
 use tracing::Instrument;
 
 use crate::appetite::Load;
-use crate::copy::Engine;
+use crate::engine::Engine;
 use crate::heartbeat::Usage;
 use crate::jobs::Jobs;
 use crate::outbox::{Reports, Until, persist};

@@ -9,22 +9,22 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use conf::JobConf;
 use conf::job::{EndpointType, JobKind, OnArchived};
-use conf::{JobConf, SysConf};
 use proto::manifest::{Entry, Existing};
 use proto::{ObjectErrorCode, Proof, v1};
 use storage::archive::Archive;
 use storage::meter::RateLimits;
 use storage::open::Context;
 use storage::{Destination, Error, ErrorKind, Meter, ObjectMeta, Side, Source};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::beside::Made;
 use crate::breaker::{Breaker, Ends, Judgement};
-use crate::budget::Budget;
 use crate::concurrency::{Gate, Slot};
+use crate::engine::Engine;
 use crate::flight::{Flight, UnderWay};
 use crate::meters::Meters;
 use crate::outcome::{self, Record};
@@ -41,15 +41,6 @@ const TOLD: u64 = 200;
 
 /// Before an object is tried again because its service was in trouble.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// What all jobs of one worker share.
-#[derive(Debug)]
-pub(crate) struct Engine {
-    pub(crate) budget: Budget,
-    name: String,
-    task_threads: usize,
-    slots: Arc<Semaphore>,
-}
 
 /// Both ends of one job, opened. Shared by all of its tasks.
 pub(crate) struct Mover {
@@ -122,21 +113,6 @@ pub(crate) struct LeaseLost;
 pub(crate) trait SaveUpload: Send + Sync {
     /// Returns when the master has it.
     async fn save(&self, upload: v1::Upload) -> Result<(), LeaseLost>;
-}
-
-// === impl Engine ===
-
-impl Engine {
-    /// For the worker `name`.
-    pub(crate) fn new(conf: &SysConf, name: &str) -> Self {
-        let task_threads = (conf.task_threads as usize).clamp(1, Semaphore::MAX_PERMITS);
-        Engine {
-            budget: Budget::new(crate::memory::object_data(conf.memory_limit)),
-            name: name.to_owned(),
-            task_threads,
-            slots: Arc::new(Semaphore::new(task_threads)),
-        }
-    }
 }
 
 // === impl Mover ===

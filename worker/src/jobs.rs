@@ -14,7 +14,8 @@ use proto::v1::leases_client::LeasesClient;
 use storage::meter::RateLimits;
 
 use crate::appetite::Load;
-use crate::copy::{Engine, Mover};
+use crate::copy::Mover;
+use crate::engine::Engine;
 
 /// Jobs that stay open although no task of theirs is held: the next one is likely to come soon.
 const IDLE: usize = 16;

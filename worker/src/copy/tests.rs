@@ -1,6 +1,7 @@
 use std::sync::Mutex;
 
 use conf::Endpoint;
+use conf::SysConf;
 use conf::job::{EndpointType, TaskConf, TransferConf, Verify};
 use storage::memory::{MemoryStore, Stored};
 use storage::{Headers, Op};

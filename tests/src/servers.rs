@@ -4,6 +4,7 @@
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -38,21 +39,28 @@ pub fn tools() -> PathBuf {
     std::env::var_os("BRIGADE_TEST_TOOLS").map_or_else(default, PathBuf::from)
 }
 
-/// A port that was free a moment ago.
+/// A port for a server that cannot be told to take any. The kernel gives these to nobody (they are below those of
+/// outgoing connections), no other test of this process gets the same, and the one 10,000 above is free as well:
+/// SeaweedFS listens there, too.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap_or_else(|error| panic!("no free port: {error}"));
-    listener.local_addr().map(|address| address.port()).unwrap_or_else(|error| panic!("no address: {error}"))
+    const FIRST: u32 = 10_240;
+    const PORTS: u32 = 9_900;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    (0..PORTS)
+        .map(|_| std::process::id().wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % PORTS + FIRST)
+        .filter_map(|port| u16::try_from(port).ok())
+        .find(|port| free(*port) && free(port + 10_000))
+        .unwrap_or_else(|| panic!("no free port"))
 }
 
 impl S3Server {
     /// Starts it and waits until it answers.
     pub fn start(kind: Kind) -> S3Server {
         let root = TempDir::new().unwrap_or_else(|error| panic!("no directory: {error}"));
-        // SeaweedFS listens on the four ports from this one on.
         let port = free_port();
         let mut command = command(kind, port, root.path());
-        let log = std::fs::File::create(root.path().with_extension("log"))
-            .map_or_else(|_| Stdio::null(), Stdio::from);
+        let log = std::fs::File::create(log_of(&root)).map_or_else(|_| Stdio::null(), Stdio::from);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -86,7 +94,8 @@ impl S3Server {
         let end = Instant::now() + Duration::from_secs(90);
         while Instant::now() < end {
             if let Ok(Some(status)) = self.child.try_wait() {
-                panic!("{kind:?} ended at once: {status}");
+                let said = std::fs::read_to_string(log_of(&self.root)).unwrap_or_default();
+                panic!("{kind:?} ended at once: {status}: {said}");
             }
             let open = TcpStream::connect(("127.0.0.1", self.port)).is_ok();
             // SeaweedFS opens its port before it can write: a first write through another client tells.
@@ -108,7 +117,13 @@ impl Drop for S3Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let _ = std::fs::remove_file(log_of(&self.root));
     }
+}
+
+/// What the server says. Beside its data: s3s-fs takes what is in there for buckets.
+fn log_of(root: &TempDir) -> PathBuf {
+    root.path().with_extension("log")
 }
 
 fn command(kind: Kind, port: u16, root: &std::path::Path) -> Command {

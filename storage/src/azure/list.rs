@@ -313,12 +313,17 @@ impl Client {
             let key = item.name.strip_prefix(prefix).ok_or_else(|| wrong("is not below the prefix"))?;
             if item.folded {
                 page.prefixes.push(key.into());
-            } else if item.past || key.is_empty() {
-                // An older version, or the marker of the prefix itself: below the prefix it has no name.
+            } else if item.past {
+                // An older version.
                 page.special += 1;
             } else {
                 let size = item.size.filter(|size| *size <= LARGEST);
                 let size = size.ok_or_else(|| wrong("has no size, or one that cannot be"))?;
+                if size == 0 && key.is_empty() && prefix.ends_with('/') {
+                    // The marker of the prefix itself: below the prefix it has no name.
+                    page.special += 1;
+                    continue;
+                }
                 page.entries.push(entry(item, key, size));
             }
         }

@@ -415,6 +415,25 @@ async fn a_directory_of_a_hierarchical_namespace_is_a_marker() {
 }
 
 #[tokio::test]
+async fn only_an_empty_marker_of_the_prefix_is_left_out() {
+    let blob = |name: &str, size: u64| {
+        format!(
+            "<Blob><Name>{name}</Name><Properties><Content-Length>{size}</Content-Length></Properties></Blob>"
+        )
+    };
+    for (prefix, size, listed) in [("logs", 10, 2), ("logs", 0, 2), ("logs/", 10, 2), ("logs/", 0, 1)] {
+        let blobs = blob(prefix, size) + &blob(&format!("{prefix}/x"), 1);
+        let body = format!("<EnumerationResults><Blobs>{blobs}</Blobs><NextMarker/></EnumerationResults>");
+        let server = Server::start(move |_| (200, Vec::new(), body.clone())).await;
+        let store = server.store(|endpoint| endpoint.prefix = prefix.into());
+        let pages: Vec<_> = store.list(ListRequest::default()).try_collect().await.unwrap();
+        let special: u64 = pages.iter().map(|page| page.special).sum();
+        assert_eq!((pages[0].entries.len(), special), (listed, 2 - listed as u64), "{prefix}, {size} bytes");
+        assert!(listed == 1 || pages[0].entries[0].size == size);
+    }
+}
+
+#[tokio::test]
 async fn a_signature_that_runs_out_is_read_again_from_its_file() {
     let server = Server::start(|asked| {
         assert_eq!(asked.header("authorization"), "", "a signature stands in the address");

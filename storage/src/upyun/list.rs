@@ -56,7 +56,8 @@ struct File {
 }
 
 impl Client {
-    /// A page of the folder of this path (with the prefix; empty, or ends in `/`). `None`: there is no such folder.
+    /// A page of the folder of this path (with the prefix; empty, or ends in `/`). `None`: there is no such folder;
+    /// never in its middle.
     pub(super) async fn list_page(
         &self,
         path: &[u8],
@@ -73,6 +74,15 @@ impl Client {
         }
         let (headers, body) = match self.send_for_body(&call).await {
             Ok(answer) => answer,
+            Err(error) if error.kind() == ErrorKind::NotFound && from.is_some() => {
+                // It was there a page ago. What was given of it is not all of it, and must not pass for it.
+                let folder = String::from_utf8_lossy(path);
+                let text =
+                    format!("the listing of folder {folder:?} broke off in the middle: {}", error.message());
+                let code = error.code().to_owned();
+                let said = call.error(ErrorKind::Protocol, text);
+                return Err(said.service(error.status().unwrap_or(404), code, error.request_id().to_owned()));
+            }
             Err(error) if error.kind() == ErrorKind::NotFound && !path.is_empty() => return Ok(None),
             Err(error) => return Err(error),
         };

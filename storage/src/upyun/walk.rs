@@ -178,7 +178,7 @@ impl Walker {
         self.folders += 1;
         let page = self.client.list_page(&self.path, Some(&from), self.client.page_size()).await?;
         self.frames.pop();
-        let Some(page) = page else { return Ok(()) };
+        let page = page.unwrap_or_default();
         let mut listing = Listing::default();
         page.items.iter().for_each(|item| listing.push(item));
         listing.sort();

@@ -27,6 +27,8 @@ struct State {
     asked: Vec<(String, usize)>,
     /// The place of the page that fails, once.
     fails_at: Option<usize>,
+    /// It fails because the folder is not found, as if it were gone.
+    fails_as_gone: bool,
 }
 
 impl Shelf {
@@ -80,15 +82,18 @@ fn answer(mut stream: &TcpStream, state: &Mutex<State>) -> Option<()> {
         (header("x-list-iter").parse().unwrap_or(0), header("x-list-limit").parse().unwrap());
     let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
     state.asked.push((path.clone(), from));
+    let gone =
+        || ("404 Not Found", r#"{"code":40400001,"msg":"file or directory not found","id":"1"}"#.to_owned());
     let (status, text) = if state.fails_at == Some(from) {
         state.fails_at = None;
-        ("503 Down", r#"{"code":50300028,"msg":"get file from fs error","id":"1"}"#.to_owned())
+        if state.fails_as_gone {
+            gone()
+        } else {
+            ("503 Down", r#"{"code":50300028,"msg":"get file from fs error","id":"1"}"#.to_owned())
+        }
     } else {
         match state.tree.get(&path) {
-            None => (
-                "404 Not Found",
-                r#"{"code":40400001,"msg":"file or directory not found","id":"1"}"#.to_owned(),
-            ),
+            None => gone(),
             Some(names) => ("200 OK", page(names, from, limit)),
         }
     };
@@ -218,6 +223,27 @@ async fn a_reading_that_broke_off_goes_on_where_it_was() {
     assert_eq!(keys(&store, ListRequest::default()).await.unwrap().len(), 1000);
     let places: Vec<usize> = shelf.state().asked.iter().map(|(_, from)| *from).collect();
     assert_eq!(places, [0, 100, 200, 300, 400, 500, 600, 600, 700, 800, 900]);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_found_in_its_middle_never_passes_for_whole() {
+    let mut random = StdRng::seed_from_u64(5);
+    let tree = Tree::from([
+        (String::new(), vec!["d/".to_owned(), "z".to_owned()]),
+        ("d/".to_owned(), flat(1000, &mut random)),
+    ]);
+    // Held whole, and given out as it comes.
+    for held_most in [folder::MOST, 4_000] {
+        let shelf = Shelf::of(tree.clone());
+        let store = shelf.store(100, held_most);
+        shelf.state().fails_at = Some(600);
+        shelf.state().fails_as_gone = true;
+        let failed = keys(&store, ListRequest::default()).await.unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::Protocol, "{failed}");
+        assert!(retryable(failed.kind()) && failed.code() == "40400001", "{failed}");
+        assert!(failed.message().contains("\"d/\" broke off in the middle"), "{failed}");
+        assert_eq!(keys(&store, ListRequest::default()).await.unwrap().len(), 1001);
+    }
 }
 
 #[tokio::test]

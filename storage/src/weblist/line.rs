@@ -1,4 +1,5 @@
-//! One line of a list: white-space separated columns, as the predecessor has them.
+//! One line of a list: columns between ASCII white space, as the predecessor has them. Other white space (U+3000,
+//! U+00A0) is a part of names.
 
 use super::url::Base;
 
@@ -25,11 +26,11 @@ pub struct Line<'a> {
 
 /// What a line names; nothing where it is blank. The error says what is wrong with it.
 pub fn parse(line: &str, columns: Columns) -> Result<Option<Line<'_>>, String> {
-    let line = line.trim_end();
-    if line.trim_start().is_empty() {
+    let line = line.trim_ascii_end();
+    if line.trim_ascii_start().is_empty() {
         return Ok(None);
     }
-    let count = line.split_whitespace().count();
+    let count = line.split_ascii_whitespace().count();
     let begin = |column: u32| {
         column_begin(line, column)
             .ok_or_else(|| format!("it has {count} columns, and column {column} is needed"))
@@ -40,8 +41,8 @@ pub fn parse(line: &str, columns: Columns) -> Result<Option<Line<'_>>, String> {
         let (origin, key) = line[prefix..].split_at(base.path_begins());
         return named(origin, base.domain(), key);
     }
-    let word = |from: usize| line[from..].split_whitespace().next().unwrap_or_default();
-    let key = if path < prefix { line[path..prefix].trim_end() } else { &line[path..] };
+    let word = |from: usize| line[from..].split_ascii_whitespace().next().unwrap_or_default();
+    let key = if path < prefix { line[path..prefix].trim_ascii_end() } else { &line[path..] };
     let origin = word(prefix);
     named(origin, Base::parse(origin)?.domain(), key)
 }
@@ -59,9 +60,9 @@ fn named<'a>(origin: &'a str, domain: &'a str, key: &'a str) -> Result<Option<Li
 fn column_begin(line: &str, column: u32) -> Option<usize> {
     let mut at = 0;
     for number in 1..=column {
-        at += line[at..].find(|c: char| !c.is_whitespace())?;
+        at += line[at..].find(|c: char| !c.is_ascii_whitespace())?;
         if number < column {
-            at += line[at..].find(char::is_whitespace)?;
+            at += line[at..].find(|c: char| c.is_ascii_whitespace())?;
         }
     }
     Some(at)
@@ -78,7 +79,7 @@ pub fn shown(line: &str) -> String {
             None => word.to_owned(),
         }
     };
-    line.trim().split_inclusive(char::is_whitespace).map(hide).collect()
+    line.trim_ascii().split_inclusive(|c: char| c.is_ascii_whitespace()).map(hide).collect()
 }
 
 #[cfg(test)]
@@ -114,6 +115,8 @@ mod tests {
         assert_eq!(read("17\thttp://h/x\ta  b.txt ", 2, 3), some("http://h/x", "a  b.txt"));
         assert_eq!(read("http://h:81/d/a b.txt?v=1", 1, 1), some("http://h:81/", "d/a b.txt?v=1"));
         assert_eq!(read(" \t ", 1, 2), None);
+        let wide = "http://h/\u{7167}\u{3000}\u{7247}/ a\u{a0}b.jpg\u{a0}";
+        assert_eq!(read(wide, 1, 2), some("http://h/\u{7167}\u{3000}\u{7247}/", "a\u{a0}b.jpg\u{a0}"));
         assert_eq!(parse("HTTPS://h/x/ y", USUAL).unwrap().unwrap().domain, "HTTPS://h");
     }
 
@@ -148,7 +151,7 @@ mod tests {
         }
 
         #[test]
-        fn a_path_is_carried_as_it_is_written(path in "[!-~é中]([ -~é中]{0,30}[!-~é中])?") {
+        fn a_path_is_carried_as_it_is_written(path in "[!-~é中\u{3000}\u{a0}]([ -~é中\u{3000}\u{a0}]{0,30}[!-~é中\u{3000}\u{a0}])?") {
             let line = format!("http://h/x/ {path}");
             let found = parse(&line, USUAL).unwrap().unwrap();
             prop_assert_eq!(found.key, path.as_str());

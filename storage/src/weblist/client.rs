@@ -11,7 +11,7 @@ use conf::Endpoint;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, HOST, IF_MATCH, IF_UNMODIFIED_SINCE, LOCATION, RANGE, USER_AGENT,
 };
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use proto::ObjectKey;
 
@@ -153,8 +153,16 @@ impl Client {
     /// A success, or the error that it is.
     async fn judge(&self, answer: Answer, uri: &Uri, ask: &Ask<'_>) -> Result<Answer> {
         let status = answer.response.status();
-        if matches!(status.as_u16(), 200 | 203 | 206) {
+        if matches!(status.as_u16(), 200 | 206) {
             return Ok(answer);
+        }
+        if status == StatusCode::NON_AUTHORITATIVE_INFORMATION {
+            let text = format!(
+                "{}: a proxy on the way changed it (HTTP 203; RFC 9110, 15.3.4), so that it is not what the server has: \
+                 read it without that proxy",
+                place(uri)
+            );
+            return Err(ask.error(ErrorKind::Protocol, text).service(203, String::new(), String::new()));
         }
         let (head, body) = answer.response.into_parts();
         let body = answer.http.collect(body, REFUSAL_MOST).await.unwrap_or_default();

@@ -8,8 +8,11 @@ use std::path::Path;
 use conf::Endpoint;
 use futures::StreamExt;
 use http::Uri;
+use http::header::{CONTENT_ENCODING, TRANSFER_ENCODING};
+use http_body::Body as _;
 use tokio::task::spawn_blocking;
 
+use super::answer;
 use super::client::{Ask, Client};
 use super::line::{Columns, parse, shown};
 use super::url::Base;
@@ -52,6 +55,21 @@ async fn open(client: &Client, address: &str) -> Result<crate::source::Body> {
     let found = client.get(uri, &ask).await?;
     if found.response.status() == http::StatusCode::PARTIAL_CONTENT {
         return Err(ask.error(ErrorKind::Protocol, "a part of the list came, and all of it was asked for"));
+    }
+    let headers = found.response.headers();
+    let encoding = answer::text(headers, CONTENT_ENCODING.as_str());
+    if !matches!(encoding.trim().to_ascii_lowercase().as_str(), "" | "identity") {
+        let text = format!(
+            "the list comes compressed ({encoding}), and nothing else was asked for: let the server send it as it is, \
+             or save it to a file and name that"
+        );
+        return Err(ask.error(ErrorKind::Protocol, text));
+    }
+    // Where only the end of the connection ends it, half of it looks like all of it (RFC 9112, 6.3).
+    if found.response.body().size_hint().exact().is_none() && !headers.contains_key(TRANSFER_ENCODING) {
+        let text = "the server says neither how long the list is nor where it ends (no Content-Length, no chunks), so \
+                    that nobody could tell a list that was cut off from a whole one: save it to a file and name that";
+        return Err(ask.error(ErrorKind::Protocol, text));
     }
     let arriving = client.meter.arriving(0).await;
     let fail = |failure: crate::http::Failure| {

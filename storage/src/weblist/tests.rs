@@ -73,6 +73,33 @@ async fn a_body_that_ends_early_fails_wherever_the_protocol_can_tell() {
 }
 
 #[tokio::test]
+async fn a_list_that_may_have_been_cut_off_is_no_list() {
+    let line = "http://h/ a\n";
+    for (headers, body, words) in [
+        ("Content-Length: 12\r\n", line, ""),
+        ("Transfer-Encoding: chunked\r\n", "c\r\nhttp://h/ a\n\r\n0\r\n\r\n", ""),
+        ("Content-Length: 12\r\nContent-Encoding: identity\r\n", line, ""),
+        ("", line, "neither how long the list is"),
+        ("Content-Length: 12\r\nContent-Encoding: gzip\r\n", line, "compressed (gzip)"),
+        ("Content-Length: 13\r\n", line, "the list"),
+        ("Transfer-Encoding: chunked\r\n", "c\r\nhttp://h/ a\n\r\n", "the list"),
+    ] {
+        let (url, _server) = server(vec![ok(headers, body)]).await;
+        let folder = tempfile::tempdir().unwrap();
+        let to = folder.path().join("list");
+        let endpoint = Endpoint { key_list: Some(format!("{url}list").into()), ..Endpoint::default() };
+        let context =
+            Context { meter: Meter::unlimited(), timeout: Duration::from_secs(5), job: String::new() };
+        match fetch(&endpoint, &context, &to).await {
+            Ok(fetched) => {
+                assert!(fetched && words.is_empty() && std::fs::read_to_string(&to).unwrap() == line)
+            }
+            Err(error) => assert!(!words.is_empty() && error.message().contains(words), "{headers}: {error}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn one_version_is_asked_for_and_another_one_is_not_taken() {
     let old = "ETag: \"a\"\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nDate: Sun, 06 Nov 1994 08:50:00 GMT\r\nContent-Length: 2\r\n";
     let (url, heads) =
@@ -142,6 +169,15 @@ async fn a_refusal_says_who_said_what() {
     assert_eq!((error.kind(), error.wait()), (ErrorKind::Throttled, Some(Duration::from_secs(7))));
     assert_eq!((error.code(), error.request_id()), ("SlowDown", "5F"));
     assert!(error.message().contains("/d/k: Please wait.") && !error.message().contains("secret"), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_proxy_changed_is_not_taken() {
+    let changed = ok("Content-Length: 2\r\n", "xy").replace("200 OK", "203 Transformed");
+    let (url, _server) = server(vec![changed]).await;
+    let error = at(&url).open(&"k".into(), 100).await.unwrap_err();
+    assert_eq!((error.kind(), error.status()), (ErrorKind::Protocol, Some(203)), "{error}");
+    assert!(error.message().contains("a proxy on the way changed it"), "{error}");
 }
 
 #[tokio::test]

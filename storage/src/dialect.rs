@@ -36,6 +36,9 @@ pub(crate) struct Dialect {
     pub(crate) also: &'static str,
     /// The checksums that it states. The first is the one that a write is proved with; none: ETags have to do.
     pub(crate) sums: &'static [Sum],
+    /// Also in the answer to a read of a range, for the whole object. Amazon states the checksum of a part there, where
+    /// the range is one, and else none ("Checking object integrity", part-level checksums).
+    pub(crate) sums_with_ranges: bool,
     /// Sent with a read, so that ranges and checksums are as expected.
     pub(crate) read_headers: &'static [(&'static str, &'static str)],
     pub(crate) listing: Listing,

@@ -36,4 +36,4 @@ pub use error::{Error, ErrorKind, Op, Result};
 pub use meta::{Checksums, Headers, ObjectMeta, Version};
 pub use meter::{Meter, RequestKind, Side};
 pub use payload::Payload;
-pub use source::{Body, Link, ListRequest, Opened, Page, Pages, Read, Source};
+pub use source::{Body, Link, ListRequest, Opened, Page, Pages, Read, Source, Stated};

@@ -48,7 +48,7 @@ impl Payload {
     }
 
     /// The MD5, taken on a thread that may be busy for long where there are many bytes.
-    pub(crate) async fn md5_aside(&self) -> [u8; 16] {
+    pub async fn md5_aside(&self) -> [u8; 16] {
         if self.len < ASIDE {
             return self.md5();
         }

@@ -37,7 +37,7 @@ use crate::meter::Meter;
 use crate::open::Context;
 use crate::payload::Payload;
 use crate::sign::Signing;
-use crate::source::{Link, ListRequest, Pages, Read, Source};
+use crate::source::{Link, ListRequest, Pages, Read, Source, Stated};
 
 /// A bucket, or what lies under a prefix of it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -223,6 +223,10 @@ impl Source for S3Store {
 
     async fn read(&self, key: &ObjectKey, range: Option<Range<u64>>, version: &Version) -> Result<Read> {
         self.0.read(key, range, version).await
+    }
+
+    async fn stated(&self, key: &ObjectKey, version: &Version) -> Result<Stated> {
+        self.0.stated(key, version).await
     }
 
     async fn tags(&self, key: &ObjectKey) -> Result<Vec<(String, String)>> {

@@ -12,7 +12,7 @@ use proto::ObjectKey;
 use proto::manifest::Entry;
 
 use crate::error::{Error, ErrorKind, Op, Result};
-use crate::meta::{ObjectMeta, Version};
+use crate::meta::{Checksums, ObjectMeta, Version};
 
 /// Lists and reads objects. Keys are relative to the endpoint's prefix.
 #[async_trait]
@@ -56,6 +56,13 @@ pub trait Source: fmt::Debug + Send + Sync {
         None
     }
 
+    /// What the service states of all bytes of this version, where the answer to a read of a range does not say it.
+    /// Asked once for an object that is read in parts.
+    async fn stated(&self, key: &ObjectKey, version: &Version) -> Result<Stated> {
+        let _ = (key, version);
+        Ok(Stated::default())
+    }
+
     /// The object's tags. Only asked where a job carries them.
     async fn tags(&self, key: &ObjectKey) -> Result<Vec<(String, String)>> {
         Err(Error::new(ErrorKind::Unsupported, Op::Tags, "there are no tags here").on(key))
@@ -70,6 +77,16 @@ pub trait Source: fmt::Debug + Send + Sync {
     async fn link(&self, key: &ObjectKey) -> Result<Option<Link>> {
         Err(Error::new(ErrorKind::Unsupported, Op::Link, "there are no links here").on(key))
     }
+}
+
+/// What a service states of all bytes of an object.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stated {
+    /// Nothing where the answers to reads of ranges state them, or nobody does.
+    pub checksums: Checksums,
+    /// The object was uploaded in parts of so many bytes each, and its ETag is made of their MD5s
+    /// ([`crate::checksum::multipart_etag`]).
+    pub part: Option<u64>,
 }
 
 /// An object that names another one.

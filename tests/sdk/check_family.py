@@ -182,6 +182,7 @@ def s3_boto3_objects():
     assert v2 == sorted(v2, key=lambda k: k.encode()), v2
     c.put_object(Bucket="sdk-bucket", Key="trailer", Body=io.BytesIO(BODY), ChecksumAlgorithm="CRC32")
     head = c.head_object(Bucket="sdk-bucket", Key="trailer", ChecksumMode="ENABLED")
+    assert "PartsCount" not in c.head_object(Bucket="sdk-bucket", Key="trailer", PartNumber=1)
     assert head["ChecksumCRC64NVME"] and head["ChecksumType"] == "FULL_OBJECT"
 
 

@@ -7,9 +7,9 @@
                                     exit 1 and say how it differs; KEYS.json: keys that must not be there,
                                     --bare: headers and metadata cannot be kept there
 
-SIDE is a JSON text: {"type":"local","path":"/d/"} or {"type":"s3"|"oss"|"cos"|"bos"|"ks3"|"qiniu"|"youpai"|"azure","endpoint":…,
+SIDE is a JSON text: {"type":"local","path":"/d/"}, {"type":"http","path":"/d/","origin":…} (a web server with files) or {"type":"s3"|"oss"|"cos"|"bos"|"ks3"|"qiniu"|"youpai"|"azure","endpoint":…,
 "region":…,"bucket":…,"access_key":…,"secret_key":…,"prefix":…}. PLAN: mixed:N[:MAX] | small:N | awkward[:KIND…] |
-vendors:N[:KIND…] | travel:N[:oss] | odd:N | big:N:BYTES | faults:N | file.json; a KIND leaves out what that end cannot hold
+vendors:N[:KIND…] | pairs:N:KIND | travel:N[:oss] | odd:N | big:N:BYTES | faults:N | file.json; a KIND leaves out what that end cannot hold
 """
 import hashlib
 import json
@@ -31,9 +31,11 @@ NOT_OSS = {"/a", ".", "..", "a/./b", "a/../b", "../x"}
 # What Azure would change, or does not allow in names.
 NOT_AZURE = {".", "..", "a/./b", "a/../b", "../x", "control-\x01-char", "tab\tkey", "newline\nkey", "back\\slash"}
 NOT_KS3 = NOT_OSS - {"/a"}
+# What a line of a list cannot say, or says of another object.
+NOT_HTTP = NOT_LOCAL | {" a ", "trailing ", "newline\nkey", "%2F", "a+b&c=d%20e?#"}
 LONG = "k" * 1000 + "/" + "l" * 22
 LEFT_OUT = {"local": NOT_LOCAL, "oss": NOT_OSS, "cos": NOT_OSS | {LONG}, "bos": NOT_OSS, "ks3": NOT_KS3, "qiniu": NOT_KS3 | {LONG},
-            "youpai": NOT_YOUPAI, "azure": NOT_AZURE}
+            "dots": NOT_KS3, "youpai": NOT_YOUPAI, "azure": NOT_AZURE, "http": NOT_HTTP}
 
 
 def data(key, size):
@@ -66,6 +68,13 @@ def plan(text):
         for o in out if "bos" in args else []:
             # Its SDK cannot send it.
             o["headers"].pop("Content-Language", None)
+        return out
+    if kind == "pairs":  # everything that the source can hold, and the SDKs at the other end can ask for
+        out = plan(":".join(["vendors", *args, "dots"]))
+        for i, o in enumerate(out):
+            o["mtime"] = 1_600_000_000 + 60 * i
+            if "azure" in args and "owner-id" in o["meta"]:
+                o["meta"]["owner"] = o["meta"].pop("owner-id")
         return out
     if kind == "odd":  # awkward paths and sizes around every border, that every kind of end can hold
         names = [k for k in AWKWARD if k not in NOT_LOCAL | NOT_YOUPAI and not k.endswith("/")]
@@ -117,6 +126,8 @@ class Local:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as f:
             f.write(data(o["key"], o["size"]))
+        if "mtime" in o:
+            os.utime(path, (o["mtime"], o["mtime"]))
 
     def look(self):
         for folder, names, files in os.walk(self.root):
@@ -126,10 +137,28 @@ class Local:
                 with open(path, "rb") as f:
                     digest = hashlib.file_digest(f, "sha256").hexdigest()
                 yield {"key": os.path.relpath(path, self.root), "size": os.path.getsize(path), "sha256": digest,
-                       "headers": {}, "meta": {}}
+                       "headers": {}, "meta": {}, "mtime": os.path.getmtime(path)}
             if not names and not files and folder != self.root.rstrip("/"):
                 yield {"key": os.path.relpath(folder, self.root) + "/", "size": 0,
                        "sha256": hashlib.sha256(b"").hexdigest(), "headers": {}, "meta": {}}
+
+
+class Http(Local):
+    """Files as a web server gives them."""
+
+    def __init__(self, side):
+        super().__init__(side)
+        self.origin = side["origin"]
+
+    def look(self):
+        import requests
+        from urllib.parse import quote
+        for o in super().look():
+            if o["key"].endswith("/"):
+                continue
+            got = requests.get(self.origin + quote(o["key"]))
+            assert got.status_code == 200 and hashlib.sha256(got.content).hexdigest() == o["sha256"], o["key"]
+            yield dict(o, headers={name: got.headers[name] for name in S3.KEPT if name in got.headers})
 
 
 class S3:
@@ -210,7 +239,13 @@ class Upyun:
 
     def put(self, o):
         if o["key"].endswith("/"):
-            return self.c.mkdir("/" + self.prefix + o["key"])
+            # One that holds something is there by now.
+            from upyun.modules.exception import UpYunServiceException
+            try:
+                return self.c.mkdir("/" + self.prefix + o["key"])
+            except UpYunServiceException as error:
+                assert "40600002" in str(error), error
+                return None
         headers = {"X-Upyun-Meta-" + k: v for k, v in o["meta"].items()}
         headers["Content-Type"] = o["headers"]["Content-Type"]
         self.c.put("/" + self.prefix + o["key"], data(o["key"], o["size"]), checksum=True, headers=headers)
@@ -289,7 +324,7 @@ def open_side(text):
     if vendor:
         import world_vendors
         return getattr(world_vendors, vendor)(side, data)
-    return {"local": Local, "s3": S3, "oss": Oss, "youpai": Upyun, "azure": Azure}[side["type"]](side)
+    return {"local": Local, "http": Http, "s3": S3, "oss": Oss, "youpai": Upyun, "azure": Azure}[side["type"]](side)
 
 
 def seed(side, text):

@@ -18,6 +18,7 @@ mod kodo;
 mod locate;
 mod multipart;
 mod object;
+mod ranges;
 pub(crate) mod reply;
 mod restore;
 mod rules;

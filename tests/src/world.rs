@@ -28,6 +28,25 @@ impl Side {
         Side(json!({"type": "local", "path": format!("{}/", path.display())}))
     }
 
+    /// Files that a web server gives below `origin`; as a source, the list `key_list` with [`Side::lines`].
+    pub fn web(files: &Path, origin: &str) -> Side {
+        Side(json!({"type": "http", "path": format!("{}/", files.display()), "origin": origin}))
+    }
+
+    /// A line of a list for each file of a web server.
+    pub fn lines(&self) -> String {
+        let output = self.run("look", &[]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        let objects = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let origin = self.0["origin"].as_str().unwrap_or_default();
+        objects.map(|object| format!("{origin} {}\n", object["key"].as_str().unwrap_or_default())).collect()
+    }
+
+    /// The end as the scripts take it.
+    pub fn text(&self) -> String {
+        self.0.to_string()
+    }
+
     /// A bucket of an S3 server; it is made if it is missing.
     pub fn s3(endpoint: &str, bucket: &str, prefix: &str) -> Side {
         Side::store("s3", endpoint, bucket, prefix)
@@ -75,6 +94,9 @@ impl Side {
         let text = |key: &str| self.0[key].as_str().unwrap_or_default().to_owned();
         if text("type") == "local" {
             return format!("[{name}]\ntype = \"local\"\npath = {:?}\n", text("path"));
+        }
+        if text("type") == "http" {
+            return format!("[{name}]\ntype = \"http\"\nkey_list = {:?}\n", text("key_list"));
         }
         if text("type") == "azure" {
             return format!(
@@ -144,7 +166,7 @@ impl Side {
 
     fn run(&self, verb: &str, args: &[&str]) -> Output {
         let mut command = python();
-        command.arg(script("world.py")).arg(verb).arg(self.0.to_string()).args(args);
+        command.arg(script("world.py")).arg(verb).arg(self.text()).args(args);
         command
             .output()
             .unwrap_or_else(|error| panic!("cannot run python: {error}; run tests/run.sh --set-up"))

@@ -53,6 +53,8 @@ pub(crate) struct Mover {
     pub(crate) waits: Waits,
     /// Questions to the destination that brought no checksum.
     pub(crate) fruitless_heads: AtomicU32,
+    /// Objects of the source whose ETag is of parts, and not made of their MD5s.
+    pub(crate) other_etags: AtomicU32,
     /// Directories that have their marker.
     pub(crate) made: Made,
     standing: OnceLock<Arc<dyn Source>>,
@@ -144,6 +146,7 @@ impl Mover {
             breaker: Breaker::default(),
             waits: Waits::default(),
             fruitless_heads: AtomicU32::new(0),
+            other_etags: AtomicU32::new(0),
             made: Made::default(),
             standing: OnceLock::new(),
             archive: OnceLock::new(),

@@ -25,6 +25,8 @@ pub(crate) struct Large<'a> {
     pub(crate) options: PutOptions,
     /// What the source states of the whole.
     pub(crate) source: Checksums,
+    /// The parts are those that the source's ETag is made of.
+    pub(crate) in_parts_of_source: bool,
     pub(crate) todo: Mutex<VecDeque<u32>>,
     /// A part that was read to learn the object's metadata.
     pub(crate) ready: Mutex<Option<(u32, Fetched, Held)>>,

@@ -7,6 +7,7 @@ mod audit;
 pub(crate) mod beside;
 pub(crate) mod breaker;
 pub(crate) mod budget;
+pub(crate) mod composite;
 pub(crate) mod concurrency;
 pub(crate) mod copy;
 pub(crate) mod engine;

@@ -17,14 +17,15 @@ use proto::v1;
 use storage::checksum::Hashes;
 use storage::destination::Whole;
 use storage::{
-    Error, ErrorKind, ObjectMeta, PartDone, PutOptions, Side, Unwanted, UploadRef, Version, Written,
+    Checksums, Error, ErrorKind, ObjectMeta, PartDone, PutOptions, Side, Unwanted, UploadRef, Version,
+    Written,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::budget::{Held, micros};
 use crate::large::Large;
-use crate::parts::{differs, part_range, part_size};
+use crate::parts::{differs, part_range};
 use crate::proof::Unproved;
 use crate::trip::{Done, Failure, Fetched, Trip};
 use crate::verify::{Ours, Verdict, join, upload_crc};
@@ -92,14 +93,10 @@ impl<'a> Trip<'a> {
 
     /// Begins an upload with the first part, whose answer has the object's metadata.
     pub(crate) async fn begin(&self) -> Result<Box<Large<'a>>, Stopped> {
-        let limits = self.mover.destination.limits();
-        let part_size = part_size(
-            self.entry.size,
-            self.mover.job.transfer.part_size.min(self.mover.engine.budget.size()),
-            limits,
-        );
-        let (fetched, held) =
-            self.read_part(part_range(1, part_size, self.entry.size), &self.listed()).await?;
+        let stated = self.stated().await?;
+        let part_size = self.part_size(&stated);
+        let first = part_range(1, part_size, self.entry.size);
+        let (fetched, held) = self.read_part(first, &self.listed(), &stated.checksums).await?;
         let options = self.upload_options(&fetched.meta, part_size).await?;
         let version = self.pinned(&fetched.meta);
         let begun_ms = self.tally.astray().unwrap_or_else(|| jiff::Timestamp::now().as_millisecond());
@@ -121,6 +118,7 @@ impl<'a> Trip<'a> {
             version,
             options,
             source: fetched.meta.checksums,
+            in_parts_of_source: stated.part == Some(part_size),
             todo: Mutex::new((2..=count).collect()),
             ready: Mutex::new(Some((1, fetched, held))),
             parts: Mutex::default(),
@@ -230,9 +228,10 @@ impl<'a> Trip<'a> {
         let offset = range.start;
         let (fetched, held) = match ready {
             Some(ready) => ready,
-            None => self.read_part(range, &large.version).await?,
+            None => self.read_part(range, &large.version, &large.source).await?,
         };
         let done = self.write_part(large, number, offset, &fetched).await?;
+        let done = self.md5_for_source(large, done, &fetched).await;
         drop(held);
         breakpoint(breakpoint::PART_UPLOADED);
         let bytes = done.size;
@@ -246,9 +245,10 @@ impl<'a> Trip<'a> {
         &self,
         range: Range<u64>,
         version: &Version,
+        stated: &Checksums,
     ) -> Result<(Fetched, Held), Stopped> {
         let held = self.mover.engine.budget.take(range.end - range.start).await;
-        Ok((self.fetch(Some(range), version).await?, held))
+        Ok((self.fetch(Some(range), version, stated).await?, held))
     }
 
     /// Writes one part until the destination states what was read.
@@ -345,7 +345,8 @@ impl<'a> Trip<'a> {
             return Err(Failure::Object { code: ObjectErrorCode::Internal, text }.into());
         }
         let ours = Ours { hashes: &whole, payload: None };
-        let source_proved = self.whole_agrees(large, ours).map_err(Stopped::Again)?;
+        let source_proved = self.whole_agrees(large, ours).map_err(Stopped::Again)?
+            || self.parts_agree(large, &parts, ours).await?;
         // Nobody hashed the whole: the destination's word is compared with the source's.
         whole.md5 = large.options.md5;
         let ours = Ours { hashes: &whole, payload: None };

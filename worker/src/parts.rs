@@ -8,7 +8,7 @@ use crate::trip::Fetched;
 use crate::verify::Difference;
 
 /// Parts at most, whatever the service allows: all of the family allow so many.
-const PARTS: u64 = 10_000;
+pub(crate) const PARTS: u64 = 10_000;
 
 /// What the destination states of a part that is not what was sent.
 pub(crate) fn differs(

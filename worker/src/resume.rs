@@ -11,6 +11,7 @@ use storage::checksum::Hashes;
 use storage::{ErrorKind, ObjectMeta, PartDone, Side, UploadRef};
 use tokio_util::sync::CancellationToken;
 
+use crate::composite::whole;
 use crate::large::Large;
 use crate::multipart::{Begin, Stopped};
 use crate::parts::part_range;
@@ -69,12 +70,13 @@ impl<'a> Trip<'a> {
             .filter(stands)
             .map(|part| (part.number, (part.clone(), self.hashes_of(part))))
             .collect();
+        let stated = self.stated().await?;
         let mut todo: VecDeque<u32> = (1..=count).filter(|number| !kept.contains_key(number)).collect();
         let mut ready = None;
         let meta = match todo.pop_front() {
             Some(number) => {
                 let range = part_range(number, recorded.part_size, self.entry.size);
-                let (fetched, held) = self.read_part(range, &self.listed()).await?;
+                let (fetched, held) = self.read_part(range, &self.listed(), &stated.checksums).await?;
                 let meta = fetched.meta.clone();
                 ready = Some((number, fetched, held));
                 meta
@@ -94,7 +96,8 @@ impl<'a> Trip<'a> {
             size: self.entry.size,
             version: self.pinned(&meta),
             options: self.upload_options(&meta, recorded.part_size).await?,
-            source: meta.checksums,
+            source: whole(&stated, meta.checksums),
+            in_parts_of_source: stated.part == Some(recorded.part_size),
             todo: Mutex::new(todo),
             ready: Mutex::new(ready),
             saved: tokio::sync::Mutex::new(kept.len()),

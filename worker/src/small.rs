@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use storage::checksum::md5_of_etag;
-use storage::{ErrorKind, PutOptions, Side, Written};
+use storage::{Checksums, ErrorKind, PutOptions, Side, Written};
 use tokio::time::Instant;
 
 use crate::budget::micros;
@@ -47,7 +47,7 @@ impl Trip<'_> {
         loop {
             let fetched = match first.take() {
                 Some(fetched) => fetched,
-                None => self.fetch(None, &self.listed()).await?,
+                None => self.fetch(None, &self.listed(), &Checksums::default()).await?,
             };
             match self.write_proved(fetched).await {
                 Ok(done) => {

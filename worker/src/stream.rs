@@ -138,6 +138,7 @@ impl Trip<'_> {
             size,
             version,
             options,
+            in_parts_of_source: false,
             source: meta.checksums,
             todo: Mutex::new(VecDeque::new()),
             ready: Mutex::new(None),

@@ -12,7 +12,7 @@ use proto::v1::Upload;
 use proto::{ObjectErrorCode, Proof};
 use storage::checksum::Hashes;
 use storage::retry::{Decision, Policy};
-use storage::{Error, ErrorKind, ObjectMeta, Payload, PutOptions, Side, Source, Version};
+use storage::{Checksums, Error, ErrorKind, ObjectMeta, Payload, PutOptions, Side, Source, Version};
 use tokio::time::Instant;
 
 use crate::budget::micros;
@@ -244,17 +244,19 @@ impl<'a> Trip<'a> {
         }
     }
 
-    /// Bytes of this version, all or a range of them, hashed while they arrive.
+    /// Bytes of this version, all or a range of them, hashed while they arrive. `stated`: what the source is known to
+    /// state of the whole.
     pub(crate) async fn fetch(
         &self,
         range: Option<Range<u64>>,
         version: &Version,
+        stated: &Checksums,
     ) -> Result<Fetched, Failure> {
         let mut turn = self.turn(Side::Source);
         let mut odd = false;
         loop {
             let begun = Instant::now();
-            let fetched = self.fetch_once(range.clone(), version).await;
+            let fetched = self.fetch_once(range.clone(), version, stated).await;
             self.mover.waits.source.fetch_add(micros(begun.elapsed()), Ordering::Relaxed);
             match fetched {
                 Ok(fetched) => {
@@ -278,13 +280,21 @@ impl<'a> Trip<'a> {
         }
     }
 
-    async fn fetch_once(&self, range: Option<Range<u64>>, version: &Version) -> Result<Fetched, Bad> {
+    async fn fetch_once(
+        &self,
+        range: Option<Range<u64>>,
+        version: &Version,
+        stated: &Checksums,
+    ) -> Result<Fetched, Bad> {
         let size = self.entry.size;
         let wanted = range.as_ref().map_or(size, |range| range.end - range.start);
         let reach = if range.is_none() { Reach::Whole } else { Reach::Part };
         let mover = self.mover;
         let read = self.source().read(&self.entry.key, range, version).await.map_err(Bad::Failed)?;
-        let (meta, mut body) = (read.meta, read.body);
+        let (mut meta, mut body) = (read.meta, read.body);
+        if *stated != Checksums::default() {
+            meta.checksums = *stated;
+        }
         if meta.size != size {
             return Err(Bad::Odd(Odd { whole: meta.size, came: 0 }));
         }
@@ -295,7 +305,8 @@ impl<'a> Trip<'a> {
             return Err(Bad::Other);
         }
         let limits = mover.destination.limits();
-        let mut hasher = Plan::new(&mover.job.transfer, limits, &meta.checksums, reach).hasher();
+        let plan = Plan::new(&mover.job.transfer, limits, &meta.checksums, reach);
+        let mut hasher = plan.hasher();
         let mut chunks = Vec::new();
         let mut came = 0;
         while let Some(chunk) = body.next().await {

@@ -15,6 +15,7 @@ pub(crate) static COS: Dialect = Dialect {
     prefix: "x-cos-",
     also: "",
     sums: &[Sum::always(CrcAlgorithm::Crc64Xz, "x-cos-hash-crc64ecma", Form::Decimal)],
+    sums_with_ranges: false,
     read_headers: &[],
     // "GET Bucket (List Objects)" knows marker and NextMarker alone.
     listing: Listing { v1: true, encoding: Encoding::Honest, token_encoded: false },

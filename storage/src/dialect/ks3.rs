@@ -13,6 +13,7 @@ pub(crate) static KS3: Dialect = Dialect {
     also: "x-kss-",
     // Decimal, unlike all other x-amz-checksum- headers. Objects from before it was introduced have none.
     sums: &[Sum::stated(CrcAlgorithm::Crc64Xz, "x-amz-checksum-crc64ecma", Form::Decimal)],
+    sums_with_ranges: false,
     read_headers: &[],
     no_overwrite: Some(("x-amz-forbid-overwrite", "true")),
     kms_key: "",

@@ -10,6 +10,7 @@ pub(crate) static QINIU: Dialect = Dialect {
     // It states none. The MD5 that goes with every write is checked by the service. Its ETag is no MD5 but a hash
     // of its own (`checksum::qetag`), which is compared where an object was written in one piece.
     sums: &[],
+    sums_with_ranges: false,
     read_headers: &[],
     listing: Listing { v1: false, encoding: Encoding::Without, token_encoded: false },
     path_style: true,

@@ -14,6 +14,7 @@ pub(super) const BASE: Dialect = Dialect {
     prefix: "x-amz-",
     also: "",
     sums: Sum::AMAZON,
+    sums_with_ranges: false,
     read_headers: &[("x-amz-checksum-mode", "ENABLED")],
     listing: Listing { v1: false, encoding: Encoding::Unsure, token_encoded: false },
     signs_body: false,

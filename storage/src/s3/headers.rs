@@ -56,7 +56,9 @@ pub(super) fn stated(dialect: &Dialect, headers: &HeaderMap, etag: Option<&str>)
     // A composite checksum is one of checksums, not of the bytes.
     let composite = dialect.prefix == "x-amz-"
         && header(headers, "x-amz-checksum-type").eq_ignore_ascii_case("COMPOSITE");
-    if !composite {
+    // That of a range is the checksum of a part, if of anything.
+    let of_all = dialect.sums_with_ranges || !headers.contains_key("content-range");
+    if !composite && of_all {
         for sum in dialect.sums {
             if let Some(value) = sum.of(headers) {
                 sum.put(value, &mut sums);
@@ -70,7 +72,7 @@ pub(super) fn stated(dialect: &Dialect, headers: &HeaderMap, etag: Option<&str>)
 }
 
 /// Not with keys of a key service, nor for objects that were appended to.
-fn etag_is_md5(dialect: &Dialect, headers: &HeaderMap) -> bool {
+pub(super) fn etag_is_md5(dialect: &Dialect, headers: &HeaderMap) -> bool {
     if !dialect.etag_is_md5 {
         return false;
     }

@@ -10,24 +10,69 @@ use proto::ObjectKey;
 use super::failure::header;
 use super::request::Call;
 use super::{Client, headers};
+use crate::checksum::md5_of_etag;
 use crate::destination::{PutOptions, Written};
 use crate::dialect::Scheme;
 use crate::error::{Error, ErrorKind, Op, Result};
-use crate::meta::{ObjectMeta, Version};
+use crate::meta::{Checksums, ObjectMeta, Version};
 use crate::meter::RequestKind;
 use crate::payload::Payload;
-use crate::source::{Read, slice};
+use crate::retry::is_systemic;
+use crate::source::{Read, Stated, slice};
 
 impl Client {
     pub(super) async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta> {
-        let mut call = Call::new(Op::Head, RequestKind::Head, Method::HEAD, Some(key));
+        let (answer, size) =
+            self.look_at(Call::new(Op::Head, RequestKind::Head, Method::HEAD, Some(key))).await?;
+        Ok(headers::meta(self.dialect, self.carries, &answer, size))
+    }
+
+    /// The headers of an answer to HEAD, and its length.
+    async fn look_at(&self, mut call: Call<'_>) -> Result<(HeaderMap, u64)> {
         for (name, value) in self.dialect.read_headers {
             call = call.header(name, value);
         }
-        let answer = self.send(&call).await?;
-        let size = header(answer.headers(), "content-length").parse().ok();
+        let answer = self.send(&call).await?.into_parts().0.headers;
+        let size = header(&answer, "content-length").parse().ok();
         let size = size.ok_or_else(|| call.error(ErrorKind::Protocol, "the answer has no length"))?;
-        Ok(headers::meta(self.dialect, self.carries, answer.headers(), size))
+        Ok((answer, size))
+    }
+
+    /// By a HEAD; and where no CRC is stated, and the ETag is one of parts, by one of the first part.
+    pub(super) async fn stated(&self, key: &ObjectKey, version: &Version) -> Result<Stated> {
+        if self.dialect.sums_with_ranges {
+            return Ok(Stated::default());
+        }
+        let call = Call::new(Op::Head, RequestKind::Head, Method::HEAD, Some(key));
+        let (answer, size) = self.look_at(call).await?;
+        let meta = headers::meta(self.dialect, self.carries, &answer, size);
+        let other =
+            |there: &str| version.etag.as_deref().is_some_and(|etag| !etag.eq_ignore_ascii_case(there));
+        // What is read tells that it is another one.
+        if meta.size != version.size || meta.etag.as_deref().is_some_and(other) {
+            return Ok(Stated::default());
+        }
+        let parts = meta.etag.as_deref().and_then(parts_of_etag);
+        let plain = self.dialect.etag_is_md5_of_parts && headers::etag_is_md5(self.dialect, &answer);
+        let part = match parts.filter(|_| meta.checksums == Checksums::default() && plain) {
+            Some(parts) => self.first_part(key, parts, meta.size).await?,
+            None => None,
+        };
+        Ok(Stated { checksums: meta.checksums, part })
+    }
+
+    /// Bytes of each part of a multipart upload, where the service tells it and the parts are of one size (S3 API
+    /// reference, HeadObject, `partNumber`).
+    async fn first_part(&self, key: &ObjectKey, parts: u64, size: u64) -> Result<Option<u64>> {
+        let call = Call::new(Op::Head, RequestKind::Head, Method::HEAD, Some(key))
+            .query("partNumber", "1".to_owned());
+        let (answer, first) = match self.look_at(call).await {
+            // Services that do not know of it say so in many ways.
+            Err(error) if !is_systemic(error.kind()) => return Ok(None),
+            other => other?,
+        };
+        let told = header(&answer, "x-amz-mp-parts-count") == parts.to_string();
+        Ok((told && first > 0 && size.div_ceil(first) == parts).then_some(first))
     }
 
     pub(super) async fn read(
@@ -192,6 +237,12 @@ impl Client {
         }
         call
     }
+}
+
+/// How many parts an ETag of a multipart upload is made of.
+fn parts_of_etag(etag: &str) -> Option<u64> {
+    let (md5, parts) = etag.split_once('-')?;
+    md5_of_etag(md5).and_then(|_| parts.parse().ok())
 }
 
 /// A server that does not know checksum headers may refuse them.

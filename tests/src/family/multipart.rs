@@ -190,7 +190,7 @@ pub(crate) fn assemble(
         return Err(Failure::new(400, "InvalidPartOrder", "The list of parts was not in ascending order."));
     }
     let mut data = BytesMut::new();
-    let mut sums = Vec::new();
+    let (mut sums, mut parts) = (Vec::new(), Vec::new());
     for (at, given) in wanted.part.iter().enumerate() {
         let bad = || {
             Failure::new(
@@ -212,6 +212,7 @@ pub(crate) fn assemble(
         }
         data.extend_from_slice(&part.data);
         sums.extend(Md5::digest(&part.data));
+        parts.push(part.data.len());
     }
     // All but S3: not to be recomputed by a client; here the MD5 of something else, so that nobody relies on it.
     let base = match dialect.rules().etag_of_parts {
@@ -226,6 +227,7 @@ pub(crate) fn assemble(
         kind: "Multipart",
         class: upload.class.clone(),
         without_checksum: dialect == Dialect::S3 && upload.checksum.is_none(),
+        parts,
     })
 }
 

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 
 use super::body::Received;
 use super::copy::{copy, copy_source};
-use super::reply::{Failure, Outgoing, ok, set, stream};
+use super::reply::{Failure, Outgoing, ok, set};
 use super::state::{Object, State};
 use super::sums::{check_digest, check_sums, etag, state_sums};
-use super::{Dialect, Target, beside, multipart, restore, sign};
+use super::{Dialect, Target, beside, multipart, ranges, restore, sign};
 
 /// Content headers that are kept beside user metadata.
 const KEPT: [&str; 6] = [
@@ -185,6 +185,7 @@ fn put(
         kind: "Normal",
         class: class(state, parts)?,
         without_checksum: false,
+        parts: Vec::new(),
     };
     let mut response = ok(200);
     set(&mut response, "etag", &format!("\"{}\"", object.etag));
@@ -222,8 +223,6 @@ fn get(state: &State, target: &Target, parts: &Parts) -> Result<Response<Outgoin
     set(&mut response, "etag", &format!("\"{}\"", object.etag));
     set(&mut response, "last-modified", &object.modified.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
     set(&mut response, "accept-ranges", "bytes");
-    let asked = header(parts, "x-amz-checksum-mode").is_some();
-    state_sums(&mut response, state.dialect, &object, asked);
     if state.dialect == Dialect::Oss {
         set(&mut response, "x-oss-object-type", if symlink { "Symlink" } else { object.kind });
         set(&mut response, "x-oss-storage-class", &object.class);
@@ -234,7 +233,7 @@ fn get(state: &State, target: &Target, parts: &Parts) -> Result<Response<Outgoin
     for (name, value) in &object.headers {
         set(&mut response, name, value);
     }
-    send_range(state.dialect, parts, &object, response)
+    ranges::send(state.dialect, target, parts, &object, response)
 }
 
 fn check_conditions(parts: &Parts, object: &Object) -> Result<(), Failure> {
@@ -258,45 +257,4 @@ fn check_conditions(parts: &Parts, object: &Object) -> Result<(), Failure> {
         return Err(failed());
     }
     Ok(())
-}
-
-/// OSS answers an unsatisfiable range with 200 and everything, unless `x-oss-range-behavior: standard`.
-fn send_range(
-    dialect: Dialect,
-    parts: &Parts,
-    object: &Object,
-    mut response: Response<Outgoing>,
-) -> Result<Response<Outgoing>, Failure> {
-    let length = object.data.len();
-    let lenient =
-        dialect == Dialect::Oss && header(parts, "x-oss-range-behavior").as_deref() != Some("standard");
-    let range = header(parts, "range").map(|text| parse_range(&text, length));
-    match range {
-        None => *response.body_mut() = stream(object.data.clone(), false),
-        Some(None) if lenient => *response.body_mut() = stream(object.data.clone(), false),
-        Some(None) => {
-            return Err(Failure::new(416, "InvalidRange", "The requested range is not satisfiable"));
-        }
-        Some(Some((from, to))) => {
-            *response.status_mut() = http::StatusCode::PARTIAL_CONTENT;
-            set(&mut response, "content-range", &format!("bytes {from}-{to}/{length}"));
-            *response.body_mut() = stream(object.data.slice(from..=to), false);
-        }
-    }
-    Ok(response)
-}
-
-fn parse_range(text: &str, length: usize) -> Option<(usize, usize)> {
-    let (from, to) = text.strip_prefix("bytes=")?.split_once('-')?;
-    if from.is_empty() {
-        let last = to.parse::<usize>().ok().filter(|n| *n > 0)?.min(length);
-        return (length > 0).then(|| (length - last, length - 1));
-    }
-    let from = from.parse::<usize>().ok()?;
-    let to = if to.is_empty() {
-        length.checked_sub(1)?
-    } else {
-        to.parse::<usize>().ok()?.min(length.checked_sub(1)?)
-    };
-    (from <= to && from < length).then_some((from, to))
 }

@@ -105,7 +105,7 @@ impl LocalDestination {
             single_put: 1 << 62,
             part_min: 1,
             part_max: 1 << 62,
-            parts: 10_000,
+            parts: 50_000,
             name: |key| path::check(key.as_bytes()),
         };
         LocalDestination {

@@ -4,13 +4,13 @@
 use std::sync::atomic::Ordering;
 
 use conf::job::Verify;
-use proto::Proof;
+use proto::{ObjectErrorCode, Proof};
 use storage::checksum::multipart_etag;
 use storage::{Checksums, ErrorKind, PartDone, Side, Stated, retry};
 
 use crate::large::Large;
 use crate::multipart::Stopped;
-use crate::parts::{PARTS, part_size};
+use crate::parts::{obstacle, part_size};
 use crate::trip::{Failure, Fetched, Trip};
 use crate::verify::{Difference, Ours, Plan, crc_text};
 
@@ -44,18 +44,27 @@ impl Trip<'_> {
     }
 
     /// Bytes of a part: as the source has them where its ETag can be compared so, else as the job says.
-    pub(crate) fn part_size(&self, stated: &Stated) -> u64 {
+    pub(crate) fn part_size(&self, stated: &Stated) -> Result<u64, Failure> {
         let limits = self.mover.destination.limits();
-        let budget = self.mover.engine.budget.size();
+        let (size, budget) = (self.entry.size, self.mover.engine.budget.size());
         let fits = |part: &u64| {
-            let parts = u64::from(limits.parts).min(PARTS);
             (limits.part_min..=limits.part_max.min(budget)).contains(part)
-                && self.entry.size.div_ceil(*part) <= parts
+                && size.div_ceil(*part) <= u64::from(limits.parts)
         };
         let known = self.mover.other_etags.load(Ordering::Relaxed) < OTHERS;
-        match stated.part.filter(|part| known && fits(part)) {
-            Some(part) => part,
-            None => part_size(self.entry.size, self.mover.job.transfer.part_size.min(budget), limits),
+        if let Some(part) = stated.part.filter(|part| known && fits(part)) {
+            return Ok(part);
+        }
+        self.fitting(size, part_size(size, self.mover.job.transfer.part_size.min(budget), limits))
+    }
+
+    /// Before anything is begun: whether an object of this size can be moved in such parts.
+    pub(crate) fn fitting(&self, size: u64, part: u64) -> Result<u64, Failure> {
+        let budget = self.mover.engine.budget.size();
+        let room = if part > budget { crate::memory::room() } else { None };
+        match obstacle(size, part, self.mover.destination.limits(), (budget, room)) {
+            None => Ok(part),
+            Some(text) => Err(Failure::Object { code: ObjectErrorCode::UploadFailed, text }),
         }
     }
 

@@ -28,6 +28,20 @@ pub(crate) fn object_data(configured: u64) -> u64 {
     configured.min(fits)
 }
 
+/// Bytes that are free for more, by the kernel's estimate (proc(5), `MemAvailable`) and the control groups; nothing
+/// where nobody says it.
+pub(crate) fn room() -> Option<u64> {
+    let free = available(&fs::read_to_string("/proc/meminfo").unwrap_or_default());
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limit = limit(&groups, Path::new("/sys/fs/cgroup")).map(|limit| limit.saturating_sub(REST));
+    free.into_iter().chain(limit).min()
+}
+
+fn available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
+}
+
 /// The lowest memory limit of the groups that this process is in, and of those above them.
 fn limit(groups: &str, mount: &Path) -> Option<u64> {
     groups.lines().filter_map(|line| of_group(line, mount)).min()
@@ -51,6 +65,13 @@ fn of_group(line: &str, mount: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_free_is_read_as_the_kernel_writes_it() {
+        assert_eq!(available("MemTotal:  8 kB\nMemAvailable:    2048 kB\n"), Some(2 << 20));
+        assert_eq!(available("MemTotal:  8 kB\n"), None);
+        assert!(room().is_some_and(|room| room > 1 << 20));
+    }
 
     #[test]
     fn the_lowest_limit_on_the_way_up_counts_in_both_versions() {

@@ -94,7 +94,7 @@ impl<'a> Trip<'a> {
     /// Begins an upload with the first part, whose answer has the object's metadata.
     pub(crate) async fn begin(&self) -> Result<Box<Large<'a>>, Stopped> {
         let stated = self.stated().await?;
-        let part_size = self.part_size(&stated);
+        let part_size = self.part_size(&stated)?;
         let first = part_range(1, part_size, self.entry.size);
         let (fetched, held) = self.read_part(first, &self.listed(), &stated.checksums).await?;
         let options = self.upload_options(&fetched.meta, part_size).await?;

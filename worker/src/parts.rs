@@ -7,9 +7,6 @@ use storage::PartDone;
 use crate::trip::Fetched;
 use crate::verify::Difference;
 
-/// Parts at most, whatever the service allows: all of the family allow so many.
-pub(crate) const PARTS: u64 = 10_000;
-
 /// What the destination states of a part that is not what was sent.
 pub(crate) fn differs(
     done: &PartDone,
@@ -42,9 +39,28 @@ pub(crate) fn part_range(number: u32, part_size: u64, size: u64) -> Range<u64> {
 /// within what the destination takes.
 pub(crate) fn part_size(size: u64, configured: u64, limits: &storage::destination::Limits) -> u64 {
     const MIB: u64 = 1 << 20;
-    let most = u64::from(limits.parts).clamp(1, PARTS);
-    let needed = size.div_ceil(most);
+    let needed = size.div_ceil(u64::from(limits.parts).max(1));
     let configured = if configured > MIB { configured / MIB * MIB } else { configured };
     let needed = if needed > configured { needed.div_ceil(MIB) * MIB } else { configured };
     needed.max(limits.part_min).min(limits.part_max).max(1)
+}
+
+/// What is wrong with moving an object in parts of this size, if anything: more parts than the destination takes, or
+/// a part that has no room in the memory of this worker (`room`: bytes, where that is known).
+pub(crate) fn obstacle(
+    size: u64,
+    part: u64,
+    limits: &storage::destination::Limits,
+    (budget, room): (u64, Option<u64>),
+) -> Option<String> {
+    let parts = u64::from(limits.parts);
+    if size.div_ceil(part) > parts {
+        let most = parts.saturating_mul(limits.part_max);
+        return Some(format!("it has {size} bytes, and the destination takes objects of at most {most}"));
+    }
+    let room = room.filter(|room| part > budget && part > *room)?;
+    Some(format!(
+        "the destination takes it in {parts} parts of {part} bytes, a part is held in memory, and {room} bytes are \
+         free here: move it with a worker that has them"
+    ))
 }

@@ -53,8 +53,10 @@ impl Trip<'_> {
         let limits = self.mover.destination.limits();
         let budget = &self.mover.engine.budget;
         let of_known = opened.length.map(|length| {
-            part_size(length, self.mover.job.transfer.part_size.min(budget.size() / 2), limits)
+            let part = part_size(length, self.mover.job.transfer.part_size.min(budget.size() / 2), limits);
+            self.fitting(length, part)
         });
+        let of_known = of_known.transpose().map_err(Torn::Failed)?;
         let size_of = |number| of_known.unwrap_or_else(|| self.part_at(number));
         let Opened { meta, length, mut body, .. } = opened;
         let (mut piece, mut held) = match first {
@@ -106,7 +108,7 @@ impl Trip<'_> {
     }
 
     fn may_go_on(&self, number: u32, offset: u64) -> Result<(), Torn> {
-        let most = self.mover.destination.limits().parts.min(10_000);
+        let most = self.mover.destination.limits().parts;
         if number <= most {
             return Ok(());
         }

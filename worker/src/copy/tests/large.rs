@@ -328,6 +328,35 @@ async fn many_large_objects_pass_a_budget_of_two_parts() {
 }
 
 #[test]
+fn the_largest_objects_of_each_service_go_in_its_parts_and_one_byte_more_is_told_before() {
+    use crate::parts::{obstacle, part_size};
+    const MIB: u64 = 1 << 20;
+    let line = Line::new();
+    // Parts, the least and the largest one: S3 and what is like it, Azure, UPYUN.
+    for (parts, part_min, part_max) in
+        [(10_000, 5 * MIB, 5 << 30), (50_000, 1, 4000 * MIB), (10_000, MIB, 50 * MIB)]
+    {
+        let limits =
+            storage::destination::Limits { parts, part_min, part_max, ..line.destination.limits().clone() };
+        let most = u64::from(parts) * part_max;
+        for size in [1, 48_800_000_000_000.min(most), most] {
+            let part = part_size(size, 16 * MIB, &limits);
+            assert!((part_min..=part_max).contains(&part), "{size}: {part}");
+            assert_eq!(obstacle(size, part, &limits, (u64::MAX, None)), None);
+        }
+        let part = part_size(most + 1, 16 * MIB, &limits);
+        let said = obstacle(most + 1, part, &limits, (u64::MAX, None)).unwrap();
+        assert!(said.contains(&most.to_string()), "{said}");
+    }
+    // Parts above the budget go where there is room for them.
+    let limits = storage::destination::Limits { parts: 10_000, ..line.destination.limits().clone() };
+    let part = part_size(5 << 40, 16 * MIB, &limits);
+    assert_eq!(obstacle(5 << 40, part, &limits, (64 * MIB, Some(part))), None);
+    let said = obstacle(5 << 40, part, &limits, (64 * MIB, Some(part - 1))).unwrap();
+    assert!(said.contains("10000 parts of 550502400 bytes"), "{said}");
+}
+
+#[test]
 fn parts_cover_the_object_and_are_few_enough() {
     use crate::parts::{part_range, part_size};
     let line = Line::new();

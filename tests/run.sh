@@ -19,6 +19,8 @@ install_packages() {
     command -v npm >/dev/null || missing+=(nodejs npm)
     [ -x /usr/sbin/nginx ] || command -v nginx >/dev/null || missing+=(nginx-light)
     ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || missing+=(libfaketime)
+    # A disk that ignores letter case, where the kernel has none.
+    [ -x /usr/sbin/mount.exfat-fuse ] && [ -x /usr/sbin/mkfs.exfat ] || missing+=(exfat-fuse exfatprogs)
     [ "${#missing[@]}" = 0 ] && return
     as_root apt-get update -qq
     as_root apt-get install -y -qq "${missing[@]}"

@@ -13,8 +13,8 @@
 //! the same directory and is renamed when it is complete, checked and on disk. What a file holds is stated
 //! only after it was read back.
 //!
-//! A file has no place for user metadata and content headers: what there is of them is reported as not carried. Two keys that differ only in letter case fall together on a file system that ignores it: use one
-//! that does not.
+//! A file has no place for user metadata and content headers: what there is of them is reported as not carried. Of two keys that are one name to the
+//! file system (letter case, dots at the end) the second fails with `InvalidName` ([`folding`]).
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -33,6 +33,7 @@ use crate::meter::Meter;
 use crate::open::Context;
 
 mod body;
+mod folding;
 mod names;
 mod path;
 mod read;
@@ -76,6 +77,8 @@ struct Tree {
     mark: String,
     /// Large directories that are being listed.
     shared: names::Shared,
+    /// What its file systems do with names.
+    known: folding::Known,
 }
 
 /// What is being done, for errors.
@@ -126,6 +129,7 @@ impl Tree {
             meter: context.meter.clone(),
             mark: temporary::mark(&context.job),
             shared: names::Shared::default(),
+            known: folding::Known::default(),
         })
     }
 

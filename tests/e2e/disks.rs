@@ -343,3 +343,58 @@ fn a_report_that_has_no_room_leaves_the_one_that_was_there() {
     run.free();
     home.expect(0, &["report", "local_test", "--out", &out]);
 }
+
+/// Of two keys that are one name to the disk the first is there, and the second failed; nothing is claimed.
+#[test]
+#[allow(clippy::print_stdout, reason = "who runs the tests has to know what was not tested")]
+fn of_two_keys_that_a_disk_takes_for_one_the_second_fails_and_says_which_is_there() {
+    if !mounts() {
+        return;
+    }
+    let scratch = TempDir::new().unwrap();
+    let Some(folding) = place::folding(scratch.path()) else {
+        println!("NOT TESTED: this machine mounts no file system that ignores letter case");
+        return;
+    };
+    let (kind, to) = (folding.kind, folding.path.as_path());
+    let from = TempDir::new().unwrap();
+    let write = |name: &str| {
+        let path = from.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, name).unwrap();
+    };
+    ["A.txt", "a.txt", "D/x", "d/y", "b", "what?"].iter().for_each(|name| write(name));
+    std::fs::write(from.path().join("Large"), vec![1; 12 << 20]).unwrap();
+    std::fs::write(from.path().join("large"), vec![2; 12 << 20]).unwrap();
+    let home = Home::new();
+    home.job(&Side::local(from.path()), &Side::local(to), "[task]\nobject_count_limit = 100\n");
+    let said = home.import(3, &["--restart"]);
+    let pairs = [("A.txt", "a.txt"), ("D/x", "d/y"), ("Large", "large")];
+    let report = home.report("local_test");
+    let record =
+        |key: &str| report.iter().find(|record| record["key"] == key).unwrap_or_else(|| panic!("{key}"));
+    for (first, second) in pairs {
+        let states = [first, second].map(|key| record(key)["outcome"].as_str().unwrap().to_owned());
+        let lost = if states[0] == "failed" { first } else { second };
+        assert!(states.contains(&"succeeded".to_owned()), "{kind}: {report:?}");
+        assert_ne!(states[0], states[1], "{kind}: {first} and {second} are one name: {report:?}");
+        let why = record(lost).to_string();
+        assert!(why.contains("stands there as") && why.contains("takes for the same name"), "{why}");
+    }
+    assert_eq!(record("b")["outcome"], "succeeded", "{kind}");
+    // What is there is what its record says.
+    for key in ["A.txt", "a.txt", "Large", "large", "D/x", "d/y"] {
+        if record(key)["outcome"] == "succeeded" {
+            assert_eq!(std::fs::read(to.join(key)).unwrap(), std::fs::read(from.path().join(key)).unwrap());
+        }
+    }
+    assert_eq!(leftovers(to), Vec::<String>::new());
+    // A second time nothing changes its place, and the reason is the same.
+    let again = home.import(3, &["--restart"]);
+    assert!(!again.err.contains("Input/output"), "{} {}", said.err, again.err);
+    for key in ["A.txt", "a.txt", "D/x", "d/y"] {
+        let second = home.report("local_test");
+        let second = second.iter().find(|record| record["key"] == key).unwrap();
+        assert_eq!(second["outcome"], record(key)["outcome"], "{kind}: {key}");
+    }
+}

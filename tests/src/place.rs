@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -46,6 +47,52 @@ impl Disk {
         let path = self.path.join("ballast");
         std::fs::remove_file(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
     }
+}
+
+/// A file system that takes names for the same that differ in letter case.
+#[derive(Debug)]
+pub struct Folding {
+    /// Which one.
+    pub kind: &'static str,
+    /// What is in it is empty and can be written.
+    pub path: PathBuf,
+    mounted: PathBuf,
+}
+
+impl Drop for Folding {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(&self.mounted, nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
+/// Of whichever such kind this machine can mount. `None`: of none.
+pub fn folding(scratch: &Path) -> Option<Folding> {
+    let (image, at) = (scratch.join("image"), scratch.join("mounted"));
+    let (file, to) = (image.display(), at.display());
+    let format = |program: &str| format!("truncate -s 64M {file} && {program} {file}");
+    // It takes no plain file; the device goes with the last mount of it.
+    let fuse =
+        format!("d=$(losetup -f --show {file}) && mount.exfat-fuse $d {to}; e=$?; losetup -d $d; exit $e");
+    let kinds = [
+        ("vfat", format!("{} && mount -t vfat -o loop,utf8 {file} {to}", format("mkfs.vfat"))),
+        ("exfat", format!("{} && mount -t exfat -o loop {file} {to}", format("mkfs.exfat"))),
+        ("exfat (fuse)", format!("{} && {fuse}", format("mkfs.exfat"))),
+        ("tmpfs", format!("mount -t tmpfs -o casefold none {to} && mkdir {to}/d && chattr +F {to}/d")),
+    ];
+    for (name, script) in kinds {
+        let _ = std::fs::remove_file(&image);
+        std::fs::create_dir_all(&at).unwrap_or_else(|error| panic!("{at:?}: {error}"));
+        let mut shell = Command::new("sh");
+        shell.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        let done = shell.args(["-c", &script]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if done.is_ok_and(|status| status.success()) {
+            let directory = at.join("d");
+            let path = if directory.is_dir() { directory } else { at.clone() };
+            return Some(Folding { kind: name, path, mounted: at });
+        }
+        let _ = nix::mount::umount2(&at, nix::mount::MntFlags::MNT_DETACH);
+    }
+    None
 }
 
 /// From now on a directory cannot be written by whoever comes to it.

@@ -8,6 +8,7 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::fsync;
 
+use super::folding::unfit;
 use super::temporary::is_temporary;
 use super::{At, Tree};
 use crate::error::{ErrorKind, Result};
@@ -129,6 +130,7 @@ impl Tree {
                 Err(errno) => return Err(failed(errno)),
             };
         }
+        self.must_be_exact(at, &directory, segments)?;
         Ok(directory)
     }
 }
@@ -150,6 +152,7 @@ fn in_the_way(at: At<'_>, errno: Errno, path: &Path) -> crate::error::Error {
             let text = format!("{} is not a directory (a file, or a symbolic link)", path.display());
             at.error(ErrorKind::InvalidName, text)
         }
+        Errno::EINVAL => unfit(at, path),
         errno => at.system(errno, path),
     }
 }

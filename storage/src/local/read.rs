@@ -62,7 +62,13 @@ impl Source for LocalSource {
         let (tree, key, follow) = (self.tree.clone(), key.clone(), self.follow_symlinks);
         let found = At { op: Op::Head, key: None }
             .blocking(move || {
-                let opened = tree.open(At::key(Op::Head, &key), &key, follow)?;
+                let at = At::key(Op::Head, &key);
+                let opened = tree.open(at, &key, follow)?;
+                let full = tree.full(&key);
+                if !tree.is_exact(at, &tree.place(at, &full)?, &opened.stat)? {
+                    let text = "a name that this file system takes for the same is there, not this one";
+                    return Err(at.error(ErrorKind::NotFound, text));
+                }
                 Ok(opened.meta(&key))
             })
             .await;

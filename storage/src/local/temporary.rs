@@ -16,6 +16,7 @@ use nix::unistd::{UnlinkatFlags, fsync, linkat, unlinkat};
 
 use proto::breakpoint::{self, breakpoint};
 
+use super::folding::unfit;
 use super::{At, Tree};
 use crate::error::{ErrorKind, Result};
 
@@ -117,11 +118,12 @@ impl Temporary {
     }
 
     /// Gives it its name, in one step; with `new_only` never over something else.
-    pub(super) fn publish(mut self, at: At<'_>, name: &[u8], new_only: bool) -> Result<()> {
+    pub(super) fn publish(mut self, tree: &Tree, at: At<'_>, name: &[u8], new_only: bool) -> Result<()> {
         let target = match &self.name {
             Some(_) => self.path.with_file_name(OsStr::from_bytes(name)),
             None => self.path.join(OsStr::from_bytes(name)),
         };
+        let held = tree.hold_name(at, &self.directory, name, &target)?;
         breakpoint(breakpoint::NOT_NAMED);
         let done = if new_only { self.link(name) } else { self.replace(name) };
         done.map_err(|errno| match errno {
@@ -131,8 +133,10 @@ impl Temporary {
             Errno::EISDIR | Errno::EEXIST | Errno::ENOTEMPTY => {
                 at.error(ErrorKind::InvalidName, format!("{} is a directory", target.display()))
             }
+            Errno::EINVAL => unfit(at, &target),
             errno => at.system(errno, &target),
         })?;
+        drop(held);
         fsync(&self.directory).map_err(|errno| at.system(errno, &target))
     }
 

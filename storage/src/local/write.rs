@@ -152,18 +152,20 @@ impl LocalDestination {
         }
         let crc = read_back(at, &temporary, 0, payload)?;
         finish(at, &temporary, payload.len(), options)?;
-        temporary.publish(at, name, self.forbid_overwrite)?;
+        temporary.publish(&self.tree, at, name, self.forbid_overwrite)?;
         Ok(written(crc, key, &options.headers))
     }
 
     fn begin_now(&self, at: At<'_>, key: &ObjectKey, options: &PutOptions) -> Result<UploadRef> {
         let full = self.tree.full(key);
         let place = self.place(at, &full)?;
-        if place.name.is_none() {
+        let Some(name) = place.name else {
             let text = "a key that ends in / is a directory and cannot hold content";
             return Err(at.error(ErrorKind::InvalidName, text));
-        }
+        };
         let directory = self.tree.make_directory(at, &place.directories)?;
+        // Before the bytes are moved; the name is looked at again when they are there.
+        drop(self.tree.hold_name(at, &directory, name, &self.tree.path(&full))?);
         let temporary = Temporary::create(&self.tree, at, directory, &place.directories)?;
         let size = i64::try_from(options.size).unwrap_or(i64::MAX);
         // So that a full disk is found out before the bytes are fetched. Not every file system can.
@@ -201,7 +203,7 @@ impl LocalDestination {
             return Err(at.error(ErrorKind::Corrupted, text));
         }
         finish(at, &temporary, whole.size, options)?;
-        temporary.publish(at, name, self.forbid_overwrite)?;
+        temporary.publish(&self.tree, at, name, self.forbid_overwrite)?;
         Ok(written(crc, &upload.key, &options.headers))
     }
 

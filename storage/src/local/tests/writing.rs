@@ -212,10 +212,11 @@ fn a_file_gets_its_name_in_one_step_with_and_without_one_before() {
             std::io::Write::write_all(&mut temporary.file, content).unwrap();
             temporary
         };
-        temporary(b"1").publish(at, b"new", false).unwrap();
-        temporary(b"2").publish(at, b"old", false).unwrap();
-        temporary(b"3").publish(at, b"newer", true).unwrap();
-        let refused = |name: &[u8], new_only| temporary(b"4").publish(at, name, new_only).unwrap_err().kind();
+        temporary(b"1").publish(&place, at, b"new", false).unwrap();
+        temporary(b"2").publish(&place, at, b"old", false).unwrap();
+        temporary(b"3").publish(&place, at, b"newer", true).unwrap();
+        let refused =
+            |name: &[u8], new_only| temporary(b"4").publish(&place, at, name, new_only).unwrap_err().kind();
         assert_eq!(refused(b"new", true), ErrorKind::PreconditionFailed);
         assert_eq!(refused(b"d", false), ErrorKind::InvalidName);
         drop(temporary(b"5"));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, openat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, stat};
 use proto::manifest::Entry;
 
 use super::names::{Identity, Listing, TooManyNames};
@@ -40,6 +40,8 @@ pub(super) struct Walker {
     /// The path of the current directory; empty, or ends in `/`.
     path: Vec<u8>,
     page: Page,
+    /// Said behind the page that was begun before it.
+    failed: Option<Error>,
 }
 
 #[derive(Debug)]
@@ -76,6 +78,7 @@ impl Walker {
             frames: Vec::new(),
             path: Vec::new(),
             page: Page::default(),
+            failed: None,
         }
     }
 
@@ -85,10 +88,26 @@ impl Walker {
             self.begun = true;
             self.begin()?;
         }
-        while self.page.entries.len() + self.page.prefixes.len() < self.page_size && self.step()? {}
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        while self.page.entries.len() + self.page.prefixes.len() < self.page_size {
+            match self.step() {
+                Ok(true) => {}
+                Ok(false) => break,
+                // What came before it counts: whoever lists again gets on.
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
+            }
+        }
         let page = std::mem::take(&mut self.page);
         let is_empty = page.entries.is_empty() && page.prefixes.is_empty() && page.special == 0;
-        Ok((!is_empty).then_some(page))
+        match self.failed.take_if(|_| is_empty) {
+            Some(error) => Err(error),
+            None => Ok((!is_empty).then_some(page)),
+        }
     }
 
     /// Opens the deepest directory that holds all keys under the wanted prefix. Where there is none, there
@@ -148,7 +167,7 @@ impl Walker {
                 match openat(directory, name, directory_flags(self.follow), Mode::empty()) {
                     Ok(directory) => self.enter(directory)?,
                     // It went away since its name was read.
-                    Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {}
+                    Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => self.must_be_current()?,
                     Err(errno) => return Err(LIST.system(errno, &self.tree.path(&self.path))),
                 }
             }
@@ -161,7 +180,7 @@ impl Walker {
             Ok(stat) if is(&stat, SFlag::S_IFREG) => self.list(stat.st_size as u64, &stat),
             // Another thing took the file's place since its name was read.
             Ok(_) => self.page.special += 1,
-            Err(Errno::ENOENT | Errno::ELOOP) => {}
+            Err(Errno::ENOENT | Errno::ELOOP) => self.must_be_current()?,
             Err(errno) => return Err(LIST.system(errno, &self.tree.path(&self.path))),
         }
         Ok(())
@@ -217,12 +236,29 @@ impl Walker {
         Ok(())
     }
 
-    /// Opens the current directory again, which was closed below it; where another one has its place now, what
-    /// was left in it is gone.
+    /// Where another directory has the place of the current one now (a new release was moved there), the names
+    /// that were read of the old one say nothing of what it holds: whoever lists has to go on behind the last key,
+    /// from the root. Where nothing has its place, what was left in it is gone.
+    fn must_be_current(&self) -> Result<()> {
+        let Some(frame) = self.frames.last() else { return Ok(()) };
+        let path = self.tree.path(&self.path[..frame.path_len]);
+        match stat(&path) {
+            Ok(there) if identity(&there) != frame.identity => {
+                let text = format!("{}: another one took its place while it was listed", path.display());
+                Err(LIST.error(ErrorKind::Broken, text))
+            }
+            // What else goes wrong goes wrong at the next look as well, with its reason.
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens the current directory again, which was closed below it; where it is gone, what was left in it is.
     fn back_from(&mut self, below: Option<Dir>) -> Result<()> {
-        let Some(frame) = self.frames.last_mut().filter(|frame| frame.directory.is_none()) else {
+        if self.frames.last().is_none_or(|frame| frame.directory.is_some()) {
             return Ok(());
-        };
+        }
+        self.must_be_current()?;
+        let Some(frame) = self.frames.last_mut() else { return Ok(()) };
         self.path.truncate(frame.path_len);
         let flags = directory_flags(self.follow);
         let is_it = |found: &OwnedFd| fstat(found).is_ok_and(|stat| identity(&stat) == frame.identity);

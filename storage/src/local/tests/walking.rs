@@ -141,6 +141,62 @@ async fn a_missing_root_is_said_so() {
     }
 }
 
+/// The listing until `then` happens behind the first key, and on to its end.
+async fn listed_while(names: &[&str], then: impl FnOnce(&Path)) -> (Vec<String>, Option<Error>, Vec<String>) {
+    let root = tree(names);
+    let endpoint = Endpoint { list_page: 1, ..endpoint(root.path()) };
+    let source = open::source(&endpoint, &context()).unwrap();
+    let mut listing = source.list(ListRequest::default());
+    let mut found = vec![listing.try_next().await.unwrap().unwrap().entries[0].key.to_line()];
+    then(root.path());
+    let error = loop {
+        match listing.try_next().await {
+            Ok(Some(page)) => found.extend(page.entries.iter().map(|entry| entry.key.to_line())),
+            Ok(None) => break None,
+            Err(error) => break Some(error),
+        }
+    };
+    let after = found.last().map(|key| ObjectKey::from(key.as_str()));
+    let rest = keys(&*source, ListRequest { after, ..ListRequest::default() }).await;
+    (found, error, rest)
+}
+
+/// As a release is put in place; where it is deep, nothing of the walk is open but the two levels below.
+#[tokio::test]
+async fn a_directory_that_is_replaced_while_it_is_listed_is_not_taken_for_ended() {
+    for first in ["cur/1", "cur/a/b/1"] {
+        for away in [true, false] {
+            let (found, error, rest) = listed_while(&[first, "cur/z", "later"], |root| {
+                let cur = root.join("cur");
+                if away { fs::rename(&cur, root.join("old")) } else { fs::remove_dir_all(&cur) }.unwrap();
+                fs::create_dir_all(&cur).unwrap();
+                ["y", "z"].iter().for_each(|name| fs::write(cur.join(name), "new").unwrap());
+            })
+            .await;
+            // Names of a directory that was moved away can still be looked at: they are found, or fail as gone.
+            if away && first == "cur/1" {
+                assert_eq!(found, ["cur/1", "cur/z", "later"]);
+                continue;
+            }
+            assert_eq!(found, [first], "away: {away}");
+            let error = error.expect("the rest of cur was passed over in silence");
+            assert!(error.kind() == ErrorKind::Broken && error.to_string().contains("cur"), "{error}");
+            assert_eq!(rest[..3], ["cur/y", "cur/z", "later"], "away: {away}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_directory_that_is_taken_away_while_it_is_listed_has_ended() {
+    for first in ["cur/1", "cur/a/b/1"] {
+        let (found, error, _) =
+            listed_while(&[first, "cur/z", "later"], |root| fs::remove_dir_all(root.join("cur")).unwrap())
+                .await;
+        assert!(error.is_none(), "{error:?}");
+        assert_eq!(found, [first, "later"]);
+    }
+}
+
 #[tokio::test]
 async fn an_unreadable_directory_ends_the_listing_with_its_name() {
     use std::os::unix::fs::PermissionsExt;

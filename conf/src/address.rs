@@ -1,6 +1,6 @@
 //! Addresses of the services: what a region's is, and what older and shorter forms have become.
 
-use crate::job::EndpointType;
+use crate::job::{Endpoint, EndpointType};
 
 /// Parts of KS3's names and the regions that sign ("Regions and endpoints").
 pub(crate) const KS3_REGIONS: [(&str, &str); 9] = [
@@ -44,6 +44,35 @@ pub fn of_region(kind: EndpointType, provider: &str, region: &str) -> Option<Str
         (EndpointType::Qiniu, _) => format!("https://s3.{region}.qiniucs.com"),
         _ => return None,
     })
+}
+
+/// Where keys of Amazon come from when nobody named any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeysFrom {
+    /// All of Amazon's chain: environment, profile, web identity, container and instance role.
+    Chain,
+    /// What somebody put there for this use: environment and profile.
+    Environment,
+    /// None: the service belongs to another vendor, which Amazon's keys are nothing for.
+    Nowhere,
+}
+
+/// The chain that an endpoint may be given, of those that sign as Amazon does.
+pub fn keys_from(end: &Endpoint) -> KeysFrom {
+    const OTHERS: [&str; 6] =
+        [".aliyuncs.com", ".myqcloud.com", ".bcebos.com", ".ksyuncs.com", ".ksyun.com", ".qiniucs.com"];
+    let rest = end.endpoint.split_once("://").map_or(&*end.endpoint, |(_, rest)| rest);
+    let host = rest.split(['/', ':']).next().unwrap_or_default();
+    let is_below = |ends: &[&str]| ends.iter().any(|end| host.ends_with(end));
+    match (end.kind, &*end.provider) {
+        (EndpointType::Bos | EndpointType::Ks3 | EndpointType::Qiniu, _) => KeysFrom::Nowhere,
+        (_, "gcs" | "obs" | "tos" | "netease" | "chinamobile" | "us3") => KeysFrom::Nowhere,
+        (_, "aws") => KeysFrom::Chain,
+        _ if is_below(&[".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"]) => KeysFrom::Chain,
+        (EndpointType::S3, "") if is_below(&OTHERS) || !provider_of(host).is_empty() => KeysFrom::Nowhere,
+        (EndpointType::S3, _) => KeysFrom::Environment,
+        _ => KeysFrom::Chain,
+    }
 }
 
 /// An address that was understood.

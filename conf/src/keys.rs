@@ -147,7 +147,7 @@ const ENDPOINT: &[Key] = &[
         "access_key",
         Form::Secret,
         "\"\"",
-        "Left out, with secret_key: the provider's own credential chain (environment, profile, instance role).",
+        "Left out, with secret_key: the vendor's own credential chain (environment, profile, instance role) at oss, cos, azure and Amazon; environment and profile alone at servers of your own that speak S3; other services need both.",
     ),
     key(
         "secret_key",

@@ -378,8 +378,8 @@ fn credentials(read: &mut Reader<'_>, section: &str, end: &mut Endpoint) {
     // A value of the wrong form was refused already; it is given all the same.
     let absent = |name: &str| read.raw.get(section, name).is_none_or(Given::is_empty);
     match (absent("access_key"), absent("secret_key")) {
-        (true, false) => read.missing(section, "access_key", &format!("the {section} has a secret_key but no access_key: add it, or remove both to use the provider's credential chain")),
-        (false, true) => read.missing(section, "secret_key", &format!("the {section} has an access_key but no secret_key: add it, or remove both to use the provider's credential chain")),
+        (true, false) => read.missing(section, "access_key", &format!("the {section} has a secret_key but no access_key: add it")),
+        (false, true) => read.missing(section, "secret_key", &format!("the {section} has an access_key but no secret_key: add it")),
         (true, true) if end.kind == EndpointType::Youpai => read.missing(section, "access_key", &format!("the {section} has no operator: add access_key, the operator's name, and secret_key, the password, below [{section}]")),
         (true, true) if !end.session_token.is_empty() => {
             read.bad(section, "session_token", "stands alone: it belongs to an access_key and a secret_key");

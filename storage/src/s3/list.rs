@@ -118,16 +118,17 @@ impl Client {
     ) -> Result<(Page, Option<Next>)> {
         let call = self.list_call(request, after, next, most, v2)?;
         let mut listing = self.listing(&call).await?;
-        if !self.encodes(&call, &listing).await {
+        if !self.encodes(&call, &listing).await? {
             listing.encoding_type.clear();
         }
-        if v2 && listing.is_truncated && listing.next_continuation_token.is_empty() {
+        let more = goes_on(&listing, most);
+        if v2 && more && listing.next_continuation_token.is_empty() {
             // The server passed over `list-type`: version 1 goes on by a marker.
             self.list_v1.store(true, Ordering::Relaxed);
         }
         let last = last_key(&listing);
         let decoded = |text: &str| decode(text, &listing.encoding_type);
-        let next = match (listing.is_truncated, v2) {
+        let next = match (more, v2) {
             (false, _) => None,
             (true, true) if !listing.next_continuation_token.is_empty() => {
                 Some(Next::Token(if self.dialect.listing.token_encoded {
@@ -153,18 +154,18 @@ impl Client {
     /// Some servers say that keys are encoded and send them plain (s3s-fs). Keys with `+` or `%` tell: the
     /// same page is asked for once without encoding, and the answers are compared. A key read wrongly would
     /// be another object.
-    async fn encodes(&self, call: &Call<'_>, listing: &xml::Listing) -> bool {
+    async fn encodes(&self, call: &Call<'_>, listing: &xml::Listing) -> Result<bool> {
         if !listing.encoding_type.eq_ignore_ascii_case("url") {
-            return false;
+            return Ok(false);
         }
         match self.encoding.load(Ordering::Relaxed) {
-            HONEST => return true,
-            PLAIN => return false,
+            HONEST => return Ok(true),
+            PLAIN => return Ok(false),
             _ => {}
         }
         let telling = |key: &&str| key.contains(['+', '%']);
         if !keys(listing).any(|key| telling(&key)) {
-            return !keys(listing).any(|key| key.contains(|c: char| !c.is_ascii_graphic()));
+            return Ok(!keys(listing).any(|key| key.contains(|c: char| !c.is_ascii_graphic())));
         }
         let mut plain = call.clone();
         plain.query.retain(|(name, _)| *name != "encoding-type");
@@ -172,12 +173,13 @@ impl Client {
             Ok(plain) => compare(listing, &plain),
             // Control characters, which plain XML cannot hold.
             Err(error) if error.kind() == ErrorKind::Protocol => Some(HONEST),
-            Err(_) => None,
+            // Nothing was found out: the page is asked for again.
+            Err(error) => return Err(error),
         };
         if let Some(found) = found {
             self.encoding.store(found, Ordering::Relaxed);
         }
-        found != Some(PLAIN)
+        Ok(found != Some(PLAIN))
     }
 
     pub(super) fn list_call(
@@ -273,6 +275,15 @@ impl Client {
         let full = bytes::Bytes::from(full);
         Ok(ObjectKey::new(full.slice(prefix.len()..)))
     }
+}
+
+/// Whether there are more pages. A server that does not say it is believed to be at its end only where nothing speaks
+/// against that: no mark to go on from, and a page that is not full.
+fn goes_on(listing: &xml::Listing, most: u32) -> bool {
+    listing.is_truncated.unwrap_or_else(|| {
+        let marked = !listing.next_continuation_token.is_empty() || !listing.next_marker.is_empty();
+        marked || keys(listing).count() >= most as usize
+    })
 }
 
 /// "Not implemented" in one of the ways of servers that know only version 1.

@@ -18,7 +18,8 @@ pub(super) trait Document: DeserializeOwned {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Listing {
-    pub(super) is_truncated: bool,
+    /// Not every server says it.
+    pub(super) is_truncated: Option<bool>,
     #[serde(alias = "Encoding-Type", alias = "Encoding-type")]
     pub(super) encoding_type: String,
     pub(super) next_continuation_token: String,

@@ -204,7 +204,7 @@ impl Client {
         if let (Some(sum), Some(crc)) = (self.dialect.sent_sum(), crc) {
             call = call.header(sum.header, &sum.text(crc)).header("x-amz-checksum-type", "FULL_OBJECT");
         }
-        call = self.no_overwrite(call, false)?;
+        call = self.no_overwrite(call, options.keep_standing)?;
         let (answer, body) = self.send_for_xml(&call).await?;
         if let Some(error) = failure::in_success(self, &call, &answer, &body) {
             return Err(error);

@@ -207,6 +207,8 @@ impl Client {
     pub(super) fn no_overwrite<'a>(&self, call: Call<'a>, wanted: bool) -> Result<Call<'a>> {
         match self.dialect.no_overwrite {
             _ if !self.endpoint.forbid_overwrite && !wanted => Ok(call),
+            // Not a header of CreateMultipartUpload: PutObject and CompleteMultipartUpload have it (S3 API reference).
+            Some((name, _)) if call.op == Op::Begin && name == "if-none-match" => Ok(call),
             Some((name, value)) => Ok(call.header(name, value)),
             // The configuration was refused already; writing over is what must not happen.
             None => {

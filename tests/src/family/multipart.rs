@@ -19,6 +19,10 @@ use super::{Dialect, Target, sign, xml};
 
 pub(crate) fn begin(state: &State, target: &Target, parts: &Parts) -> Result<Response<Outgoing>, Failure> {
     check_overwrite(state, target, parts)?;
+    // "A header you provided implies functionality that is not implemented": CreateMultipartUpload has no conditions.
+    if state.dialect.rules().if_none_match && parts.headers.contains_key("if-none-match") {
+        return Err(Failure::new(501, "NotImplemented", "If-None-Match implies what is not implemented"));
+    }
     let upload = Upload {
         key: target.key.clone(),
         headers: kept_headers(state.dialect, parts)?,

@@ -1,9 +1,10 @@
 //! Tells a failure of one object from a failure of everything.
 //!
 //! Some failures say by their kind that every object would meet them (no such bucket, wrong keys, disk full):
-//! the job is to be paused at once. Refusals may be either: after a run of them the endpoint itself is asked.
-//! Broken connections and failing services are the object's own only while others get through; when nobody
-//! does, objects are tried again until the outage has lasted too long, and then the job is paused too.
+//! the job is to be paused at once. Refusals may be either: the endpoint itself is asked, for the first one already,
+//! because what was withdrawn from the job (a right, an account) is no object's fault. Broken connections and failing
+//! services are the object's own only while others get through; when nobody does, objects are tried again until the
+//! outage has lasted too long, and then the job is paused too.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -12,9 +13,7 @@ use conf::Endpoint;
 use storage::{Destination, Error, ErrorKind, Op, Side, Source, retry};
 use tokio::time::Instant;
 
-/// Objects in a row that were refused before the endpoint is asked.
-const RUN: u32 = 10;
-/// As many in a row, and nothing gets through: the answer of the endpoint does not count, for its listing may
+/// So many objects in a row were refused, and nothing gets through: the answer of the endpoint does not count, for its listing may
 /// work and its objects not.
 const ALL: u32 = 100;
 /// Attempts in a row, of any objects, that broke: the service is in trouble, not an object.
@@ -188,9 +187,6 @@ impl Breaker {
         };
         if throttled || refused >= ALL && !ever {
             return self.pause(side, error, ends);
-        }
-        if refused < RUN {
-            return Judgement::Object;
         }
         match self.ask(side, ends).await {
             Some(answer) => self.pause(side, &answer, ends),

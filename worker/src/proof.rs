@@ -135,8 +135,9 @@ impl Trip<'_> {
                         fruitless.fetch_add(1, Ordering::Relaxed);
                     }
                 },
-                // Written a moment ago, and not there: that is no proof of anything.
-                Err(Failure::Storage { error, .. }) if error.kind() != ErrorKind::NotFound => {
+                // Written a moment ago, and not there: that is no proof of anything. Neither is a service that cannot
+                // be reached, or that does not take the keys any more: another time it may state something.
+                Err(Failure::Storage { error, .. }) if refuses_for_good(error.kind()) => {
                     fruitless.fetch_add(1, Ordering::Relaxed);
                     note = format!("{note}, and it cannot be asked ({error})");
                 }
@@ -280,4 +281,9 @@ impl Trip<'_> {
             Err(failure) => Err(failure),
         }
     }
+}
+
+/// The destination answers, and does not let anybody look: so it will next time.
+fn refuses_for_good(kind: ErrorKind) -> bool {
+    kind != ErrorKind::NotFound && !retry::retryable(kind) && !retry::is_systemic(kind)
 }

@@ -79,6 +79,10 @@ impl Entry {
 /// The class of an object that a key list names and the source did not have when the list was read.
 pub const CLASS_MISSING: &str = "missing";
 
+/// The class of an object that a key list names and that could not be looked at when the list was read: of its size
+/// nothing is known, and the worker looks again.
+pub const CLASS_UNSEEN: &str = "unseen";
+
 /// What is known of the destination's object of the same key.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Existing {

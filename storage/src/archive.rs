@@ -60,10 +60,13 @@ pub enum Asked {
 /// Are objects of this class, as a listing names it, not to be read before they were asked about?
 ///
 /// Sources: Amazon S3 user guide, "Storage classes" (Glacier Instant Retrieval is readable); OSS, "Overview of storage
-/// classes"; COS, "Storage class overview".
+/// classes"; COS, "Storage class overview". Services that speak S3 have words of their own; one that is missing here
+/// costs a read that is refused.
 pub fn is_archived(kind: EndpointType, class: &str) -> bool {
     let classes: &[&str] = match kind {
-        EndpointType::S3 => &["GLACIER", "DEEP_ARCHIVE"],
+        EndpointType::S3 => {
+            &["GLACIER", "DEEP_ARCHIVE", "ARCHIVE", "COLD_ARCHIVE", "DEEP_COLD_ARCHIVE", "DEEPCOLDARCHIVE"]
+        }
         EndpointType::Oss => &["Archive", "ColdArchive", "DeepColdArchive"],
         EndpointType::Cos => &["ARCHIVE", "DEEP_ARCHIVE", "MAZ_ARCHIVE"],
         _ => &[],
@@ -79,6 +82,7 @@ mod tests {
     fn classes_that_can_be_read_are_no_archives() {
         for (kind, class, archived) in [
             (EndpointType::S3, "GLACIER", true),
+            (EndpointType::S3, "COLD_ARCHIVE", true),
             (EndpointType::S3, "GLACIER_IR", false),
             (EndpointType::S3, "INTELLIGENT_TIERING", false),
             (EndpointType::Oss, "archive", true),

@@ -279,3 +279,55 @@ fn what_cannot_be_restored_from_here_is_refused_at_the_start() {
     line.job("on_archived = \"restore\"\nrestore_days = 0", "");
     assert!(line.home.expect(2, &START).err.contains("source.restore_days"));
 }
+
+/// Classes of services that speak S3, which this program does not know as archives.
+#[test]
+fn a_class_that_nobody_knows_is_asked_for_when_reads_are_refused_and_never_for_ever() {
+    let line = Line::new(Dialect::S3, "on_archived = \"restore\"");
+    let cold = Object { class: "COLD".to_owned(), ..Object::new("content 7") };
+    line.from.insert("bucket", key(7).as_bytes(), cold);
+    // HEAD says that it can be read, and no restore changes that.
+    let action = Action::Status(403, "InvalidObjectState", None);
+    line.from.plan(Fault { method: "GET", contains: key(3), skip: 0, times: u32::MAX, action });
+    line.thaw(PLAIN..PLAIN + ARCHIVED);
+    let mut running = line.spawn(&START);
+    line.waits_for(1);
+    assert_eq!(line.from.wishes("bucket").len(), 1);
+    line.thaw(7..8);
+    assert_eq!(running.wait().unwrap().code(), Some(3));
+    assert_eq!((line.from.wishes("bucket").len(), line.from.needless_wishes()), (1, 0));
+    let stat = line.stat();
+    assert_eq!(stat["failures"][0]["name"], "ARCHIVED", "{stat}");
+    assert_eq!(
+        (&stat["failures"][0]["objects"], &stat["objects"]["failed"]),
+        (&1.into(), &1.into()),
+        "{stat}"
+    );
+    let records = line.home.report(JOB);
+    let failed = records.iter().find(|record| record["key"] == key(3)).unwrap();
+    let text = failed["text"].as_str().unwrap();
+    assert!(text.contains("HEAD says that it can be read, GET refuses"), "{text}");
+    assert_eq!(line.requests("POST", "restore")[key(3).as_bytes()], 1, "it is asked for once");
+}
+
+/// Nobody but HEAD asks then, and its refusal has no body.
+#[test]
+fn a_token_that_expires_while_objects_wait_pauses_the_job_and_fails_none() {
+    let line = Line::new(Dialect::S3, "");
+    let token = line.home.path().join("token");
+    line.job(&format!("session_token = {{ file = {token:?} }}\non_archived = \"restore\""), "");
+    line.home.write("token", "first-token");
+    line.from.require_token("first-token");
+    let mut running = line.spawn(&START);
+    line.waits_for(ARCHIVED);
+    line.from.expire_token();
+    assert_eq!(running.wait().unwrap().code(), Some(1));
+    let stat = line.stat();
+    assert_eq!((&stat["state"], &stat["objects"]["failed"]), (&"paused".into(), &0.into()), "{stat}");
+    assert!(stat.to_string().contains("ExpiredToken"), "{stat}");
+    line.from.require_token("second-token");
+    line.home.write("token", "second-token");
+    line.thaw(PLAIN..PLAIN + ARCHIVED);
+    assert_eq!(line.command(&RESUME, "100").status().unwrap().code(), Some(0));
+    line.must_be_whole();
+}

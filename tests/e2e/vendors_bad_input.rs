@@ -136,3 +136,54 @@ fn a_token_that_expires_in_the_middle_of_a_job_pauses_it() {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 40, "{dialect:?}");
     }
 }
+
+/// The scan of a list of keys asks by HEAD alone, whose refusal has no body.
+#[test]
+fn a_token_that_expires_while_a_list_of_keys_is_read_pauses_the_job() {
+    for dialect in [Dialect::S3, Dialect::Oss, Dialect::Cos, Dialect::Bos, Dialect::Ks3, Dialect::Qiniu] {
+        let (from, side) = server(dialect);
+        let from = std::sync::Arc::new(from);
+        from.require_token("first-token");
+        let (home, folder) = (Home::new(), TempDir::new().unwrap());
+        let (token, list) = (home.path().join("token"), home.path().join("keys.txt"));
+        home.write("token", "first-token");
+        let keys: String = (0..40).map(|i| format!("o-{i:02}\n")).collect();
+        home.write("keys.txt", &keys);
+        let text = format!(
+            "name = \"local_test\"\n{}key_list = {list:?}\nsession_token = {{ file = {token:?} }}\n{}",
+            side.section("source"),
+            Side::local(folder.path()).section("destination")
+        );
+        home.write("conf/local_job.toml", &text);
+        let server = std::sync::Arc::downgrade(&from);
+        let expire = move || {
+            if let Some(server) = server.upgrade() {
+                server.expire_token();
+            }
+        };
+        let action = Action::Then(Change::new(expire));
+        from.plan(Fault { method: "HEAD", contains: "o-20".into(), skip: 0, times: 1, action });
+        let said = home.import(1, &["--restart"]);
+        let text = format!("{}{}", said.out, said.err);
+        assert!(text.contains("xpired") && text.contains("--resume"), "{dialect:?}: {text}");
+        let stat = home.json(&["stat", "local_test"]);
+        assert_eq!((&stat["state"], &stat["objects"]["failed"]), (&"paused".into(), &0.into()), "{stat}");
+        from.require_token("second-token");
+        home.write("token", "second-token");
+        home.import(0, &["--resume"]);
+        for i in 0..40 {
+            let there = std::fs::read(folder.path().join(format!("o-{i:02}"))).unwrap();
+            assert_eq!(there, vec![7; 100 + i], "{dialect:?} {i}");
+        }
+        // Refusals of single objects pause nothing.
+        from.plan(Fault {
+            method: "GET",
+            contains: "o-3".into(),
+            skip: 0,
+            times: u32::MAX,
+            action: Action::Status(403, "AccessDenied", None),
+        });
+        let said = home.import(3, &["--restart"]);
+        assert!(said.out.contains("ACCESS_DENIED"), "{dialect:?}: {}", said.out);
+    }
+}

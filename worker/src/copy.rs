@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use conf::JobConf;
-use conf::job::{EndpointType, JobKind, OnArchived};
-use proto::manifest::{Entry, Existing};
+use conf::job::{EndpointType, JobKind};
+use proto::manifest::{CLASS_MISSING, CLASS_UNSEEN, Entry, Existing};
 use proto::{ObjectErrorCode, Proof, v1};
 use storage::archive::Archive;
 use storage::meter::RateLimits;
@@ -31,8 +31,6 @@ use crate::outcome::{self, Record};
 use crate::skip::{Choice, Standing, choose};
 use crate::trip::{Done, Failure, Tally, Trip};
 
-/// The class of entries that a key list names and the source does not have.
-const MISSING: &str = "missing";
 /// The class of links inside a bucket, whatever its letter case.
 const SYMLINK: &str = "symlink";
 
@@ -323,7 +321,7 @@ impl Mover {
 
     /// What fails without any request.
     fn refused(&self, entry: &Entry) -> Option<Failure> {
-        if entry.class.as_deref() == Some(MISSING) {
+        if entry.class.as_deref() == Some(CLASS_MISSING) {
             let text = "the key list names it, and the source does not have it".to_owned();
             return Some(Failure::Object { code: ObjectErrorCode::SourceGone, text });
         }
@@ -341,17 +339,24 @@ impl Mover {
 
     /// Moves the object; asks what a failure means before it counts as the object's own.
     async fn settle(&self, trip: &Trip<'_>) -> Result<Done, Failure> {
-        let mut round = 1;
+        let (mut round, mut refused) = (1, false);
         loop {
             let failure = match Box::pin(self.go(trip)).await {
                 Ok(done) => return Ok(done),
+                Err(Failure::Storage { side: Side::Source, error }) if self.may_be_read(&error) => {
+                    match Box::pin(trip.archived(error, refused)).await {
+                        Ok(Some(done)) => return Ok(done),
+                        Ok(None) => {
+                            refused = true;
+                            trip.tally.again();
+                            continue;
+                        }
+                        Err(failure) => failure,
+                    }
+                }
                 Err(failure) => failure,
             };
             let Failure::Storage { side, error } = failure else { return Err(failure) };
-            let archived = side == Side::Source && error.kind() == ErrorKind::Archived;
-            if archived && self.job.source.on_archived != OnArchived::Fail {
-                return Box::pin(trip.archived(error)).await;
-            }
             let source = trip.source();
             let ends = Ends {
                 source: (&self.job.source, &*source),
@@ -375,7 +380,14 @@ impl Mover {
         if trip.entry.size_unknown {
             return Box::pin(trip.go_unknown()).await;
         }
-        let target;
+        let (seen, target);
+        let trip = if trip.entry.class.as_deref() == Some(CLASS_UNSEEN) {
+            let now = trip.head_source().await?;
+            seen = Entry { class: now.class.clone(), ..as_listed(trip.entry, now) };
+            &Trip { entry: &seen, ..*trip }
+        } else {
+            trip
+        };
         let linked = trip.entry.class.as_deref().is_some_and(|class| class.eq_ignore_ascii_case(SYMLINK));
         let import = self.job.kind == JobKind::Import;
         let mut lost = Vec::new();

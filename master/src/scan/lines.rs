@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 use proto::ObjectKey;
-use proto::manifest::{CLASS_MISSING, Entry};
+use proto::manifest::{CLASS_MISSING, CLASS_UNSEEN, Entry};
 use storage::{ErrorKind, ObjectMeta, retry};
 use tokio::fs::File;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -91,15 +91,15 @@ async fn look(context: &Context, line: Line) -> Result<Segment, Halt> {
     let entry = loop {
         match context.source.head(&key).await {
             Ok(meta) => break Some(known(key, meta)).filter(|entry| context.filter.keeps(entry)),
-            Err(error) if error.kind() == ErrorKind::NotFound => break Some(missing(key)),
+            Err(error) if error.kind() == ErrorKind::NotFound => break Some(classed(key, CLASS_MISSING)),
             Err(error) => {
                 let systemic = retry::is_systemic(error.kind()) || error.kind() == ErrorKind::Unreachable;
                 if let Err(error) = patience.wait(error).await {
                     if systemic {
                         return Err(error.into());
                     }
-                    // A failure of this object alone: the worker meets it as well, and records it.
-                    break Some(Entry { key, ..Entry::default() });
+                    // A failure of this object alone: the worker looks again, and records what it meets.
+                    break Some(classed(key, CLASS_UNSEEN));
                 }
             }
         }
@@ -113,6 +113,7 @@ fn known(key: ObjectKey, meta: ObjectMeta) -> Entry {
     Entry { key, size, modified_ms, etag, class, ..Entry::default() }
 }
 
-fn missing(key: ObjectKey) -> Entry {
-    Entry { key, class: Some(CLASS_MISSING.into()), ..Entry::default() }
+/// Of which nothing else is known.
+fn classed(key: ObjectKey, class: &str) -> Entry {
+    Entry { key, class: Some(class.into()), ..Entry::default() }
 }

@@ -87,12 +87,30 @@ impl Client {
     /// Sends; an answer that is no success becomes an error. Keys that ran out, or were replaced, are loaded
     /// anew once.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Response<Incoming>> {
-        match self.send_once(call).await {
+        match self.send_and_ask(call).await {
             Err(error) if self.signing.renewable() && may_be_stale(&error) => {
                 self.signing.reload();
-                self.send_once(call).await
+                self.send_and_ask(call).await
             }
             other => other,
+        }
+    }
+
+    /// The answer to HEAD has no body (RFC 9110, 9.3.2), so that a refusal does not say whether it is of this object
+    /// or of the keys: the same right reads its first byte, and that answer says it.
+    async fn send_and_ask(&self, call: &Call<'_>) -> Result<Response<Incoming>> {
+        match self.send_once(call).await {
+            Err(error) if is_mute(call, &error) => Box::pin(self.ask_why(call)).await,
+            other => other,
+        }
+    }
+
+    async fn ask_why(&self, call: &Call<'_>) -> Result<Response<Incoming>> {
+        let ask = Call::new(call.op, RequestKind::Get, Method::GET, call.key).header("range", "bytes=0-0");
+        match self.send_once(&ask).await {
+            Err(said) if !is_of_the_bytes(&said) => Err(said),
+            // Keys that may read it: others were refused a moment ago, or HEAD alone is not allowed.
+            _ => self.send_once(call).await,
         }
     }
 
@@ -232,6 +250,18 @@ impl Client {
             Uri::builder().scheme(self.scheme.as_str()).authority(authority).path_and_query(path).build();
         uri.map_err(|error| call.error(ErrorKind::InvalidName, format!("the key makes no URL: {error}")))
     }
+}
+
+/// A refusal without a word of why.
+fn is_mute(call: &Call<'_>, error: &Error) -> bool {
+    let refused = matches!(error.status(), Some(400 | 401 | 403)) && error.code().is_empty();
+    refused && call.method == Method::HEAD && call.key.is_some()
+}
+
+/// A refusal of the first byte (an empty object has none) that says nothing of the keys.
+fn is_of_the_bytes(error: &Error) -> bool {
+    let kinds = [ErrorKind::Archived, ErrorKind::PreconditionFailed, ErrorKind::NotFound];
+    kinds.contains(&error.kind()) || error.status() == Some(416)
 }
 
 /// Keys that were good, and may not be any more.

@@ -2,6 +2,7 @@
 
 use http::{Method, Request};
 
+mod answers;
 mod recorded;
 
 use super::request::{Call, encode};

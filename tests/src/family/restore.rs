@@ -70,13 +70,14 @@ impl Thaws {
     }
 }
 
-fn is_archived(object: &Object) -> bool {
-    CLASSES.contains(&object.class.as_str())
+/// `COLD` stands for the words of services that speak S3: at OBS it is an archive, at BOS it can be read.
+fn is_archived(dialect: Dialect, object: &Object) -> bool {
+    CLASSES.contains(&object.class.as_str()) || dialect == Dialect::S3 && object.class == "COLD"
 }
 
 /// A read of an archived object that is not restored is refused.
 pub(crate) fn check_readable(state: &State, target: &Target, object: &Object) -> Result<(), Failure> {
-    if !is_archived(object) || state.thaws.ongoing(target) == Some(false) {
+    if !is_archived(state.dialect, object) || state.thaws.ongoing(target) == Some(false) {
         return Ok(());
     }
     Err(Failure::new(403, "InvalidObjectState", "The operation is not valid for the object's storage class"))
@@ -98,7 +99,7 @@ pub(crate) fn answer(state: &State, target: &Target, body: &Bytes) -> Result<Res
     let object = state
         .object(&target.bucket, &target.key)
         .ok_or_else(|| Failure::new(404, "NoSuchKey", "The specified key does not exist."))?;
-    if !is_archived(&object) {
+    if !is_archived(state.dialect, &object) {
         let text = "Restore is not allowed for the object's current storage class";
         return Err(Failure::new(403, "InvalidObjectState", text));
     }

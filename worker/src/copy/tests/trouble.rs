@@ -262,3 +262,59 @@ async fn all_objects_together_pass_a_budget_of_two() {
     }
     assert_eq!(line.destination.keys().len(), 40);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_looked_at_in_the_scan_is_looked_at_before_it_is_moved() {
+    let mut line = Line::new();
+    for size in [0, 1000, 230_000] {
+        line.source.insert("k", bytes(size));
+        let unseen = Entry { key: "k".into(), class: Some("unseen".into()), ..Entry::default() };
+        let record = recorded(line.moved(&unseen).await);
+        assert_eq!((record.outcome(), record.size), (v1::Outcome::Succeeded, size as u64), "{record:?}");
+        assert_eq!(line.destination.get("k").unwrap().data, bytes(size));
+        assert_eq!(line.destination.get("k").unwrap().class, None);
+    }
+    let gone = Entry { key: "gone".into(), class: Some("unseen".into()), ..Entry::default() };
+    assert_eq!(recorded(line.moved(&gone).await).code, "SOURCE_GONE");
+    line.source.fail_next(Op::Head, None, 1, ErrorKind::CredentialsExpired);
+    line.job.transfer.retries = 1;
+    assert!(matches!(line.moved(&gone).await, Moved::Suspend { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proof_that_could_not_be_asked_for_is_no_proof() {
+    let line = || {
+        let mut line = Line::new();
+        // Nor are there MD5s of the parts, that its ETag could be compared with.
+        line.destination.states_checksums = false;
+        line.job.transfer.multipart_threshold = 500;
+        line.job.transfer.part_size = 400;
+        line.job.transfer.retries = 1;
+        line
+    };
+    let mut proofs = Vec::new();
+    for kind in [None, Some(ErrorKind::AccessDenied)] {
+        let line = line();
+        if let Some(kind) = kind {
+            line.destination.fail_next(Op::Head, None, u32::MAX, kind);
+        }
+        proofs.push(line.record("k", bytes(1000)).await.proof);
+    }
+    assert_eq!(proofs, ["size", "size"], "it answered");
+    let expired = line();
+    expired.destination.fail_next(Op::Head, None, 1, ErrorKind::CredentialsExpired);
+    expired.source.insert("k", bytes(1000));
+    let moved = expired.moved(&expired.source.entry("k").unwrap()).await;
+    assert!(matches!(moved, Moved::Suspend { .. }), "{moved:?}");
+    let line = line();
+    line.source.insert("k", bytes(1000));
+    let (mover, entry) = (line.mover(), line.source.entry("k").unwrap());
+    for _ in 0..5 {
+        line.destination.fail_next(Op::Head, None, 1, ErrorKind::Timeout);
+        let record = recorded(mover.move_object(0, &entry, None, &line.saver).await);
+        assert_eq!(record.proof, "", "{record:?}");
+    }
+    let asked = line.destination.count(Op::Head);
+    recorded(mover.move_object(0, &entry, None, &line.saver).await);
+    assert_eq!(line.destination.count(Op::Head), asked + 1, "it is asked on");
+}

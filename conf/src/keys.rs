@@ -254,19 +254,19 @@ const ENDPOINT: &[Key] = &[
         "on_archived",
         ON_ARCHIVED,
         "\"fail\"",
-        "Source: what becomes of objects that have to be restored before they can be read. fail records them as ARCHIVED, skip leaves them alone and counts them, restore asks for each once (s3, oss, cos; it costs money) and moves it when it can be read.",
+        "Source: what becomes of objects that have to be restored before they can be read. fail records them as ARCHIVED, skip leaves them alone and counts them, restore asks for each once (s3, oss, cos, azure; it costs money) and moves it when it can be read.",
     ),
     key(
         "restore_tier",
         TIERS,
         "\"standard\"",
-        "Source, with on_archived = \"restore\": how fast; not every class has every tier.",
+        "Source, with on_archived = \"restore\": how fast; not every class has every tier (azure: no bulk).",
     ),
     key(
         "restore_days",
         Form::Number,
         "7",
-        "Source, with on_archived = \"restore\": days for which the restored copies stay; 1 to 365 (OSS Archive: 1 to 7).",
+        "Source, with on_archived = \"restore\": days for which the restored copies stay; 1 to 365 (OSS Archive: 1 to 7; azure: blobs come back for good).",
     ),
 ];
 

@@ -60,8 +60,8 @@ pub enum Asked {
 /// Are objects of this class, as a listing names it, not to be read before they were asked about?
 ///
 /// Sources: Amazon S3 user guide, "Storage classes" (Glacier Instant Retrieval is readable); OSS, "Overview of storage
-/// classes"; COS, "Storage class overview". Services that speak S3 have words of their own; one that is missing here
-/// costs a read that is refused.
+/// classes"; COS, "Storage class overview"; Azure, "Access tiers for blob data". Services that speak S3 have words of
+/// their own; one that is missing here costs a read that is refused.
 pub fn is_archived(kind: EndpointType, class: &str) -> bool {
     let classes: &[&str] = match kind {
         EndpointType::S3 => {
@@ -69,6 +69,7 @@ pub fn is_archived(kind: EndpointType, class: &str) -> bool {
         }
         EndpointType::Oss => &["Archive", "ColdArchive", "DeepColdArchive"],
         EndpointType::Cos => &["ARCHIVE", "DEEP_ARCHIVE", "MAZ_ARCHIVE"],
+        EndpointType::Azure => &["Archive"],
         _ => &[],
     };
     classes.iter().any(|archived| archived.eq_ignore_ascii_case(class))
@@ -87,6 +88,8 @@ mod tests {
             (EndpointType::S3, "INTELLIGENT_TIERING", false),
             (EndpointType::Oss, "archive", true),
             (EndpointType::Oss, "IA", false),
+            (EndpointType::Azure, "Archive", true),
+            (EndpointType::Azure, "Cold", false),
             (EndpointType::Local, "GLACIER", false),
         ] {
             assert_eq!(is_archived(kind, class), archived, "{class}");

@@ -4,6 +4,7 @@
 //! nobody else uses, wait uncommitted, and vanish after a week where nobody commits them.
 
 mod address;
+mod archive;
 mod auth;
 mod blob;
 mod blocks;

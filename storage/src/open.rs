@@ -59,7 +59,10 @@ pub fn upkeep(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Upkeep>>
 
 /// The archive of the endpoint, where objects of it can be restored from here.
 pub fn archive(endpoint: &Endpoint, context: &Context) -> Result<Arc<dyn Archive>> {
-    Ok(Arc::new(S3Store::open(endpoint, dialect(endpoint)?, context)?))
+    match endpoint.kind {
+        EndpointType::Azure => Ok(Arc::new(AzureStore::open(endpoint, context)?)),
+        _ => Ok(Arc::new(S3Store::open(endpoint, dialect(endpoint)?, context)?)),
+    }
 }
 
 /// Removes the temporary files that killed holders of this job's tasks left at a local destination, but those

@@ -196,6 +196,24 @@ fn append_and_page_blobs_are_read_snapshots_are_not_and_an_archived_one_is_said(
     assert_eq!(records.iter().filter(|record| record["outcome"] == "succeeded").count(), 5);
 }
 
+#[test]
+fn an_archived_blob_is_asked_for_once_and_moved_when_it_can_be_read() {
+    let (azurite, azure) = azurite();
+    library(&azurite, "kinds");
+    let (to, home) = (TempDir::new().unwrap(), Home::new());
+    let source = azure.section("source") + "on_archived = \"restore\"\nrestore_tier = \"expedited\"\n";
+    let destination = Side::local(to.path()).section("destination");
+    home.write("conf/local_job.toml", &format!("name = \"local_test\"\n{source}{destination}"));
+    let mut import = home.command(&["--no-input", "import", "--restart"]);
+    let done = import.env("BRIGADE_LOOK_MS", "100").output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(std::fs::read(to.path().join("cold")).unwrap(), b"cold");
+    let stat = home.json(&["stat", "local_test"]);
+    assert_eq!((&stat["state"], &stat["objects"]["succeeded"]), (&"succeeded".into(), &6.into()), "{stat}");
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(said.contains("restore 1"), "{said}");
+}
+
 /// An import from there with these keys in place of the account's, which is refused or not.
 fn with_keys(side: &Azurite, container: &str, keys: &str) -> tests::home::Said {
     let to = TempDir::new().unwrap();

@@ -13,7 +13,6 @@ import json
 import os
 import sys
 import tempfile
-import traceback
 
 import requests
 
@@ -24,14 +23,9 @@ import upyun
 from upyun.modules.exception import UpYunServiceException
 from upyun.modules.sign import make_signature
 
-MIB = 1 << 20
+from checks import MIB, check, run
+
 BODY = b"hello upyun \x00\xff" * 100
-CHECKS = []
-
-
-def check(f):
-    CHECKS.append(f)
-    return f
 
 
 def client(operator=None, password=None, bucket="sdk-bucket"):
@@ -226,14 +220,4 @@ def wrong_operators_dates_and_bytes_are_refused():
 if __name__ == "__main__":
     endpoint, OPERATOR, PASSWORD = sys.argv[1:4]
     HOST = endpoint.split("://")[1]
-    failed = 0
-    for c in CHECKS:
-        try:
-            c()
-            print("ok", c.__name__)
-        except Exception:
-            failed += 1
-            print("FAILED", c.__name__)
-            traceback.print_exc(limit=3)
-    print(f"{len(CHECKS) - failed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
+    sys.exit(run(""))

@@ -6,7 +6,8 @@ use crate::job::{Endpoint, EndpointType, OnArchived, RestoreTier};
 const SECTION: &str = "source";
 
 /// Types whose objects can be restored from here.
-const RESTORING: [EndpointType; 3] = [EndpointType::S3, EndpointType::Oss, EndpointType::Cos];
+const RESTORING: [EndpointType; 4] =
+    [EndpointType::S3, EndpointType::Oss, EndpointType::Cos, EndpointType::Azure];
 
 pub(super) fn check(read: &mut Reader<'_>, end: &mut Endpoint) {
     let words = [("fail", OnArchived::Fail), ("skip", OnArchived::Skip), ("restore", OnArchived::Restore)];
@@ -21,11 +22,14 @@ pub(super) fn check(read: &mut Reader<'_>, end: &mut Endpoint) {
     if end.on_archived == OnArchived::Restore {
         if !RESTORING.contains(&end.kind) {
             let what = format!(
-                "is \"restore\", which is there for s3, oss and cos only, and not for {}: write \"fail\" or \"skip\", \
+                "is \"restore\", which is there for s3, oss, cos and azure only, and not for {}: write \"fail\" or \"skip\", \
                  and restore the objects with the provider's own tool",
                 end.kind.name()
             );
             read.bad(SECTION, "on_archived", &what);
+        }
+        if end.kind == EndpointType::Azure {
+            azure(read, end);
         }
         return;
     }
@@ -33,5 +37,23 @@ pub(super) fn check(read: &mut Reader<'_>, end: &mut Endpoint) {
         if read.raw.get(SECTION, name).is_some_and(|given| !given.is_empty()) {
             read.odd(SECTION, name, "does nothing without on_archived = \"restore\": remove it, or add that");
         }
+    }
+}
+
+/// Blobs come back for good, with two priorities ("Blob rehydration from the archive tier").
+fn azure(read: &mut Reader<'_>, end: &Endpoint) {
+    if end.restore_tier == RestoreTier::Bulk {
+        read.bad(
+            SECTION,
+            "restore_tier",
+            "is \"bulk\", which azure does not have: write \"standard\" or \"expedited\"",
+        );
+    }
+    if read.raw.get(SECTION, "restore_days").is_some_and(|given| !given.is_empty()) {
+        read.odd(
+            SECTION,
+            "restore_days",
+            "does nothing at azure, where blobs come back to the tier Hot for good: remove it",
+        );
     }
 }

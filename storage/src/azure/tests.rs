@@ -1,5 +1,6 @@
 //! Against a server of a few lines, that says what the real one would: what the emulator does not do.
 
+mod restoring;
 mod signing_in;
 
 use std::collections::HashMap;

@@ -3,6 +3,7 @@
 //! Callers use [`open::source`] and [`open::destination`] and hold cheap-to-clone handles; no provider type
 //! leaves this crate. Keys are carried byte for byte. A write is invisible until it is complete.
 
+mod answered;
 pub mod archive;
 mod azure;
 pub mod checksum;

@@ -12,7 +12,7 @@ mod restore;
 mod upkeep;
 mod xml;
 
-pub(crate) use failure::{header, of_status, plain, retry_after};
+pub(crate) use failure::{of_status, plain, retry_after};
 pub(crate) use headers::{bare_etag, etag, http_time};
 pub(crate) use object::{extent, same_version};
 pub(crate) use request::{Call, encode};

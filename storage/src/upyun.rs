@@ -217,5 +217,7 @@ impl Destination for UpyunStore {
     }
 }
 
+pub(crate) use headers::{COMMANDS, META, commands};
+
 #[cfg(test)]
 mod tests;

@@ -10,10 +10,11 @@ use http::{HeaderMap, Method, StatusCode};
 use proto::ObjectKey;
 
 use super::AzureStore;
+use crate::answered::header;
 use crate::archive::{Archive, Asked, Stand, Wish};
 use crate::error::{Op, Result};
 use crate::meter::RequestKind;
-use crate::s3::{Call, header};
+use crate::s3::Call;
 
 #[async_trait]
 impl Archive for AzureStore {

@@ -8,12 +8,13 @@ use http::{Method, StatusCode};
 use proto::ObjectKey;
 
 use super::{Client, headers};
+use crate::answered::header;
 use crate::destination::{PutOptions, Written};
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::meta::{ObjectMeta, Version};
 use crate::meter::RequestKind;
 use crate::payload::Payload;
-use crate::s3::{Call, etag, extent, header, same_version};
+use crate::s3::{Call, etag, extent, same_version};
 use crate::source::Read;
 
 impl Client {

@@ -5,8 +5,9 @@ use http::response::Parts;
 
 use super::Client;
 use super::xml;
+use crate::answered::header;
 use crate::error::{Error, ErrorKind, Op};
-use crate::s3::{Call, header, of_status, plain, retry_after};
+use crate::s3::{Call, of_status, plain, retry_after};
 
 /// "Common REST API error codes", "Blob Storage error codes"; the vendor's words where they are needed.
 const CODES: &[(&str, ErrorKind)] = &[

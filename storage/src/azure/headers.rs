@@ -5,23 +5,25 @@ use base64::engine::general_purpose::STANDARD;
 use conf::job::EndpointType;
 use http::{HeaderMap, StatusCode};
 
+use crate::answered::{self, header, text};
 use crate::fidelity::{self, Carried};
 use crate::meta::{Checksums, Headers, ObjectMeta};
-use crate::s3::{etag, header, http_time};
+use crate::s3::{etag, http_time};
 
 /// What marks a directory of a hierarchical namespace. It is the service's own and is not carried.
 const FOLDER: &str = "hdi_isfolder";
 
 /// An object's metadata from the answer to Get Blob or Get Blob Properties; `size` is of the whole object.
 pub(super) fn meta(headers: &HeaderMap, status: StatusCode, size: u64) -> ObjectMeta {
+    let mut kept_back = Vec::new();
     ObjectMeta {
         size,
         modified_ms: http_time(&header(headers, "last-modified")).map(|time| time.as_millisecond()),
         etag: etag(headers),
         class: class(&header(headers, "x-ms-access-tier")),
-        headers: content(headers),
+        headers: content(headers, &mut kept_back),
         checksums: claimed(headers, status),
-        kept_back: Vec::new(),
+        kept_back,
     }
 }
 
@@ -76,26 +78,13 @@ fn md5(text: &str) -> Option<[u8; 16]> {
     STANDARD.decode(text).ok()?.try_into().ok()
 }
 
-fn content(headers: &HeaderMap) -> Headers {
-    let get = |name: &str| Some(header(headers, name)).filter(|value| !value.is_empty());
-    let mut user: Vec<(String, String)> = headers
-        .iter()
-        .filter_map(|(name, value)| {
-            let name = name.as_str().strip_prefix("x-ms-meta-")?;
-            Some((name.to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-        })
-        .filter(|(name, _)| name != FOLDER)
-        .collect();
-    user.sort();
-    Headers {
-        content_type: get("content-type"),
-        content_encoding: get("content-encoding"),
-        content_language: get("content-language"),
-        content_disposition: get("content-disposition"),
-        cache_control: get("cache-control"),
-        expires: None,
-        user,
-    }
+fn content(headers: &HeaderMap, kept_back: &mut Vec<String>) -> Headers {
+    let found = headers.iter().filter_map(|(name, value)| {
+        let name = name.as_str().strip_prefix("x-ms-meta-").filter(|name| *name != FOLDER)?;
+        Some((name.to_owned(), text(value)))
+    });
+    let user = answered::user(found, kept_back);
+    Headers { expires: None, user, ..answered::content(headers, kept_back) }
 }
 
 /// Headers of a write by their names on the wire, and what of them cannot be carried or changes on the way.

@@ -4,9 +4,9 @@
 use http::Method;
 use proto::ObjectKey;
 
-use super::failure::header;
 use super::request::{Call, encode};
 use super::{Client, headers, xml};
+use crate::answered::header;
 use crate::destination::{PutOptions, Written};
 use crate::dialect::Scheme;
 use crate::error::{ErrorKind, Op, Result};
@@ -56,7 +56,7 @@ impl Client {
         }
         let target: Vec<u8> = percent_encoding::percent_decode_str(&text).collect();
         let below = target.strip_prefix(self.endpoint.prefix.as_bytes());
-        let user = headers::user(self.dialect, self.carries, &answer);
+        let user = headers::user(self.dialect, self.carries, &answer, &mut Vec::new());
         Ok(below.map(|below| Link { target: ObjectKey::new(below.to_vec()), user }))
     }
 

@@ -12,6 +12,7 @@ use conf::Endpoint;
 use super::Client;
 use super::request::Call;
 use super::xml;
+use crate::answered::header;
 use crate::dialect::Scheme;
 use crate::error::{Error, ErrorKind, Op};
 
@@ -195,9 +196,4 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let when = super::headers::http_time(&text)?;
     let left = when.as_second().saturating_sub(jiff::Timestamp::now().as_second());
     u64::try_from(left).ok().map(Duration::from_secs)
-}
-
-/// A header as text; empty where it is missing.
-pub(crate) fn header(headers: &HeaderMap, name: &str) -> String {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
 }

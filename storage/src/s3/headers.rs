@@ -1,8 +1,8 @@
 //! Content headers, user metadata and checksums of an answer.
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 
-use super::failure::header;
+use crate::answered::{self, header, text};
 use crate::checksum::md5_of_etag;
 use crate::dialect::Dialect;
 use crate::fidelity::Service;
@@ -14,14 +14,16 @@ pub(super) fn meta(dialect: &Dialect, carries: &Service, headers: &HeaderMap, si
     let class =
         ["storage-class", "object-type"].map(|name| header(headers, &format!("{}{name}", dialect.prefix)));
     let [class, kind] = class;
+    let mut kept_back = kept_back(headers);
+    let user = user(dialect, carries, headers, &mut kept_back);
     ObjectMeta {
         size,
         modified_ms: http_time(&header(headers, "last-modified")).map(|time| time.as_millisecond()),
         class: plain_class(&class, &kind),
-        headers: content(dialect, carries, headers),
+        headers: Headers { user, ..answered::content(headers, &mut kept_back) },
         checksums: stated(dialect, headers, etag.as_deref()),
         etag,
-        kept_back: kept_back(headers),
+        kept_back,
     }
 }
 
@@ -84,45 +86,22 @@ pub(super) fn etag_is_md5(dialect: &Dialect, headers: &HeaderMap) -> bool {
         && matches!(kind.as_str(), "" | "Normal")
 }
 
-/// Content headers and user metadata of an answer.
-fn content(dialect: &Dialect, carries: &Service, headers: &HeaderMap) -> Headers {
-    let get = |name: &str| headers.get(name).map(text).filter(|value| !value.is_empty());
-    Headers {
-        content_type: get("content-type"),
-        content_encoding: get("content-encoding"),
-        content_language: get("content-language"),
-        content_disposition: get("content-disposition"),
-        cache_control: get("cache-control"),
-        expires: get("expires"),
-        user: user(dialect, carries, headers),
-    }
-}
-
-/// User metadata of an answer, sorted by name.
-pub(super) fn user(dialect: &Dialect, carries: &Service, headers: &HeaderMap) -> Vec<(String, String)> {
-    let mut user: Vec<(String, String)> = Vec::new();
-    if let Some(metadata) = &carries.metadata {
-        user.extend(headers.iter().filter_map(|(name, value)| {
-            let name = name.as_str();
-            let also = || {
-                name.strip_prefix(dialect.also).filter(|_| !dialect.also.is_empty())?.strip_prefix("meta-")
-            };
-            let name = name.strip_prefix(metadata.prefix).or_else(also)?;
-            Some((name.to_owned(), metadata.decode(&text(value))))
-        }));
-    }
-    user.sort();
-    // Said twice, under both prefixes.
-    user.dedup_by(|right, left| right.0 == left.0);
-    user
-}
-
-/// UTF-8, else ISO-8859-1, as which HTTP once defined its headers (RFC 9110, 5.5).
-fn text(value: &HeaderValue) -> String {
-    match std::str::from_utf8(value.as_bytes()) {
-        Ok(text) => text.to_owned(),
-        Err(_) => value.as_bytes().iter().copied().map(char::from).collect(),
-    }
+/// User metadata of an answer, sorted by name. Some services say it twice, under both prefixes.
+pub(super) fn user(
+    dialect: &Dialect,
+    carries: &Service,
+    headers: &HeaderMap,
+    kept_back: &mut Vec<String>,
+) -> Vec<(String, String)> {
+    let Some(metadata) = &carries.metadata else { return Vec::new() };
+    let found = headers.iter().filter_map(|(name, value)| {
+        let name = name.as_str();
+        let also =
+            || name.strip_prefix(dialect.also).filter(|_| !dialect.also.is_empty())?.strip_prefix("meta-");
+        let name = name.strip_prefix(metadata.prefix).or_else(also)?;
+        Some((name.to_owned(), metadata.decode(&text(value))))
+    });
+    answered::user(found, kept_back)
 }
 
 /// S3 counts the metadata that it does not give back, because no header can hold it (user guide, "Working with

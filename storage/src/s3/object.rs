@@ -7,9 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Method, StatusCode};
 use proto::ObjectKey;
 
-use super::failure::header;
 use super::request::Call;
 use super::{Client, headers};
+use crate::answered::header;
 use crate::checksum::md5_of_etag;
 use crate::destination::{PutOptions, Written};
 use crate::dialect::Scheme;

@@ -12,8 +12,8 @@ use http::{HeaderMap, Method, StatusCode};
 use proto::ObjectKey;
 
 use super::S3Store;
-use super::failure::header;
 use super::request::Call;
+use crate::answered::header;
 use crate::archive::{Archive, Asked, Stand, Wish, is_archived};
 use crate::error::{Op, Result};
 use crate::meter::RequestKind;

@@ -7,8 +7,9 @@ use serde::Deserialize;
 
 use super::Client;
 use super::request::Call;
+use crate::answered::header;
 use crate::error::{Error, ErrorKind, Op};
-use crate::s3::failure::{header, retry_after};
+use crate::s3::failure::retry_after;
 
 /// Service codes and their kinds; the vendor's words beside each.
 const CODES: &[(u32, ErrorKind)] = &[

@@ -7,19 +7,19 @@
 use conf::job::EndpointType;
 use http::HeaderMap;
 
+use crate::answered::{self, header, text};
 use crate::checksum::md5_of_etag;
 use crate::fidelity::{self, HEADERS, Service};
 use crate::meta::{Checksums, Headers, ObjectMeta};
-use crate::s3::failure::header;
 use crate::s3::headers::{etag, http_time};
 
-const META: &str = "x-upyun-meta-";
+pub(crate) const META: &str = "x-upyun-meta-";
 
 /// What is given when a type is missing: else the service guesses one from the name.
 const PLAIN_TYPE: &str = "application/octet-stream";
 
 /// Names that command the service: after `ttl` days it deletes the file, and `secret` locks it. They are never carried.
-const COMMANDS: [&str; 2] = ["ttl", "secret"];
+pub(crate) const COMMANDS: [&str; 2] = ["ttl", "secret"];
 
 /// Is it a folder that was looked at?
 pub(super) fn is_folder(headers: &HeaderMap) -> bool {
@@ -30,14 +30,15 @@ pub(super) fn is_folder(headers: &HeaderMap) -> bool {
 pub(super) fn meta(headers: &HeaderMap, size: u64) -> ObjectMeta {
     let modified = http_time(&header(headers, "last-modified")).map(|time| time.as_millisecond());
     let created = header(headers, "x-upyun-file-date").parse::<i64>().ok();
+    let mut kept_back = commands(headers);
     ObjectMeta {
         size,
         modified_ms: modified.or_else(|| created.and_then(|seconds| seconds.checked_mul(1000))),
         etag: etag(headers),
         class: None,
-        headers: content(headers),
+        headers: content(headers, &mut kept_back),
         checksums: stated(headers),
-        kept_back: commands(headers),
+        kept_back,
     }
 }
 
@@ -49,20 +50,17 @@ pub(super) fn stated(headers: &HeaderMap) -> Checksums {
 }
 
 /// What the source does with the file by its metadata, and the copy will not.
-fn commands(headers: &HeaderMap) -> Vec<String> {
+pub(crate) fn commands(headers: &HeaderMap) -> Vec<String> {
     let there = COMMANDS.iter().filter(|name| headers.contains_key(format!("{META}{name}")));
     there.map(|name| format!("metadata {name}: it commands UPYUN (expiry, lock) and stays there")).collect()
 }
 
-fn content(headers: &HeaderMap) -> Headers {
-    let mut user: Vec<(String, String)> = Vec::new();
-    for (name, value) in headers {
-        let Some(name) = name.as_str().strip_prefix(META) else { continue };
-        if !COMMANDS.contains(&name) {
-            user.push((name.to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
-        }
-    }
-    user.sort();
+fn content(headers: &HeaderMap, kept_back: &mut Vec<String>) -> Headers {
+    let found = headers.iter().filter_map(|(name, value)| {
+        let name = name.as_str().strip_prefix(META).filter(|name| !COMMANDS.contains(name))?;
+        Some((name.to_owned(), text(value)))
+    });
+    let mut user = answered::user(found, kept_back);
     let mut take = |name: &str| {
         let at = user.iter().position(|(known, _)| known == name)?;
         Some(user.remove(at).1)
@@ -136,7 +134,7 @@ mod tests {
         pairs.iter().map(pair).collect()
     }
 
-    fn answered(written: &[(String, String)]) -> HeaderMap {
+    fn answer(written: &[(String, String)]) -> HeaderMap {
         map(&written.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect::<Vec<_>>())
     }
 
@@ -184,7 +182,7 @@ mod tests {
         };
         let Carried { content_type, meta, notes } = for_write(&headers).unwrap();
         assert_eq!(notes.len(), 3, "{notes:?}");
-        let read = content(&answered(&meta));
+        let read = content(&answer(&meta), &mut Vec::new());
         assert_eq!(Headers { content_type: Some(content_type), ..read }, headers);
     }
 

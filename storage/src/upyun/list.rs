@@ -9,9 +9,9 @@ use serde::Deserialize;
 
 use super::Client;
 use super::request::Call;
+use crate::answered::header;
 use crate::error::{ErrorKind, Op, Result};
 use crate::meter::RequestKind;
-use crate::s3::failure::header;
 
 /// The iterator after the last page.
 const END: &str = "g2gCZAAEbmV4dGQAA2VvZg";

@@ -12,11 +12,11 @@ use serde::Deserialize;
 use super::Client;
 use super::headers::{for_write, stated};
 use super::request::Call;
+use crate::answered::header;
 use crate::destination::{PartDone, PutOptions, UploadRef, Whole, Written};
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::meter::RequestKind;
 use crate::payload::Payload;
-use crate::s3::failure::header;
 use crate::s3::headers::{bare_etag, etag};
 
 /// "Parts are multiples of 1 MiB, 1 MiB when nothing is said, 50 MiB at most."

@@ -13,10 +13,10 @@ use proto::ObjectKey;
 
 use super::request::Call;
 use super::{Client, Host, headers};
+use crate::answered::header;
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::meta::{Checksums, ObjectMeta, Version};
 use crate::meter::RequestKind;
-use crate::s3::failure::header;
 use crate::source::{Read, slice};
 
 impl Client {

@@ -6,31 +6,35 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 
+use crate::answered;
+pub(super) use crate::answered::header as text;
 use crate::checksum::md5_of_etag;
 use crate::error::ErrorKind;
+use crate::fidelity::text_of;
 use crate::meta::{Checksums, Headers, ObjectMeta};
+use crate::upyun;
 
+/// User metadata of S3, which states what is not ASCII in words of RFC 2047.
+const AMAZON: &str = "x-amz-meta-";
 /// User metadata of the services whose objects lists point at most.
-const META: [&str; 8] = [
+const META: [&str; 11] = [
     "x-oss-meta-",
-    "x-amz-meta-",
+    AMAZON,
     "x-cos-meta-",
     "x-bce-meta-",
     "x-kss-meta-",
     "x-qn-meta-",
     "x-goog-meta-",
     "x-ms-meta-",
+    "x-obs-meta-",
+    "x-tos-meta-",
+    upyun::META,
 ];
 /// Names under which services say which request it was.
 const IDS: [&str; 5] =
     ["x-oss-request-id", "x-amz-request-id", "x-cos-request-id", "x-ms-request-id", "x-request-id"];
 /// A time stands for a version only when it was over before the answer was given (RFC 9110, 8.8.2.2).
 const SETTLED_S: i64 = 2;
-
-/// A header as text; empty where it is missing.
-pub(super) fn text(headers: &HeaderMap, name: &str) -> String {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
-}
 
 /// Unix milliseconds of a date header (RFC 9110, 5.6.7).
 fn date_ms(headers: &HeaderMap, name: &str) -> Option<i64> {
@@ -57,12 +61,13 @@ fn strong_etag(headers: &HeaderMap) -> Option<String> {
 /// The object's metadata. `whole`: the answer is the whole object, so that `Content-MD5` is of it.
 pub(super) fn meta(headers: &HeaderMap, size: u64, whole: bool) -> ObjectMeta {
     let etag = strong_etag(headers);
+    let mut kept_back = upyun::commands(headers);
     ObjectMeta {
         size,
         modified_ms: date_ms(headers, "last-modified"),
         class: None,
-        kept_back: Vec::new(),
-        headers: content(headers),
+        headers: content(headers, &mut kept_back),
+        kept_back,
         checksums: stated(headers, etag.as_deref(), whole),
         etag,
     }
@@ -94,33 +99,27 @@ pub(super) fn content_range(headers: &HeaderMap) -> Option<(u64, u64, Option<u64
     Some((first.trim().parse().ok()?, last.trim().parse().ok()?, total))
 }
 
-fn content(headers: &HeaderMap) -> Headers {
-    let get = |name: &str| Some(text(headers, name)).filter(|value| !value.is_empty());
-    let mut user: Vec<(String, String)> = headers
-        .iter()
-        .filter_map(|(name, value)| {
-            let name = META.iter().find_map(|prefix| name.as_str().strip_prefix(prefix))?;
-            Some((name.to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-        })
-        .collect();
-    user.sort();
-    user.dedup_by(|a, b| a.0 == b.0);
-    Headers {
-        content_type: get("content-type"),
-        content_encoding: get("content-encoding"),
-        content_language: get("content-language"),
-        content_disposition: get("content-disposition"),
-        cache_control: get("cache-control"),
-        expires: get("expires"),
-        user,
+fn content(headers: &HeaderMap, kept_back: &mut Vec<String>) -> Headers {
+    let found = headers.iter().filter_map(|(name, value)| metadata(name.as_str(), answered::text(value)));
+    let user = answered::user(found, kept_back);
+    Headers { user, ..answered::content(headers, kept_back) }
+}
+
+/// User metadata without its prefix, its value as its service means it.
+fn metadata(header: &str, value: String) -> Option<(String, String)> {
+    let (prefix, name) = META.iter().find_map(|prefix| Some((*prefix, header.strip_prefix(prefix)?)))?;
+    if prefix == upyun::META && upyun::COMMANDS.contains(&name) {
+        return None;
     }
+    let value = if prefix == AMAZON { text_of(&value) } else { value };
+    Some((name.to_owned(), value))
 }
 
 /// What the server states of the whole object's bytes.
 fn stated(headers: &HeaderMap, etag: Option<&str>, whole: bool) -> Checksums {
     let mut sums = Checksums::default();
     for (name, value) in headers {
-        let value = String::from_utf8_lossy(value.as_bytes());
+        let value = answered::text(value);
         match name.as_str() {
             // OSS and COS write it unsigned and decimal, also on an answer to a range.
             "x-oss-hash-crc64ecma" | "x-cos-hash-crc64ecma" => sums.crc64ecma = value.trim().parse().ok(),
@@ -266,6 +265,32 @@ mod tests {
         assert!(sums(&[etag, ("server", "AmazonS3")], true).md5.is_some());
         let kms = [etag, ("server", "AmazonS3"), ("x-amz-server-side-encryption", "aws:kms")];
         assert_eq!(sums(&kms, true).md5, None);
+    }
+
+    #[test]
+    fn metadata_is_what_the_service_means_and_what_commands_one_stays_there() {
+        let given = [
+            ("x-amz-meta-name", "=?UTF-8?B?w6k=?="),
+            ("x-oss-meta-plain", "=?UTF-8?B?w6k=?="),
+            ("x-obs-meta-o", "1"),
+            ("x-tos-meta-t", "2"),
+            ("x-upyun-meta-u", "3"),
+            ("x-upyun-meta-ttl", "7"),
+            ("x-upyun-meta-secret", "hunter2"),
+            ("x-other-meta-x", "4"),
+        ];
+        let meta = meta(&headers(&given), 0, true);
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let named = [
+            pair("name", "é"),
+            pair("o", "1"),
+            pair("plain", "=?UTF-8?B?w6k=?="),
+            pair("t", "2"),
+            pair("u", "3"),
+        ];
+        assert_eq!(meta.headers.user, named);
+        assert_eq!(meta.kept_back.len(), 2, "{:?}", meta.kept_back);
+        assert!(meta.kept_back.iter().all(|note| !note.contains("hunter2")), "{:?}", meta.kept_back);
     }
 
     #[test]

@@ -376,7 +376,16 @@ impl Mover {
         }
     }
 
+    /// Moves it, or compares it in an audit; and makes the markers of its directories where the job wants that.
     async fn go(&self, trip: &Trip<'_>) -> Result<Done, Failure> {
+        let done = self.go_itself(trip).await?;
+        if self.job.transfer.carry.make_markers && self.job.kind == JobKind::Import {
+            Box::pin(trip.make_markers()).await?;
+        }
+        Ok(done)
+    }
+
+    async fn go_itself(&self, trip: &Trip<'_>) -> Result<Done, Failure> {
         if trip.entry.size_unknown {
             return Box::pin(trip.go_unknown()).await;
         }
@@ -422,9 +431,6 @@ impl Mover {
         if linked {
             done.notes.push("a symbolic link at the source: the content of its target was moved".to_owned());
             done.not_carried.append(&mut lost);
-        }
-        if self.job.transfer.carry.make_markers {
-            Box::pin(trip.make_markers()).await?;
         }
         Ok(done)
     }

@@ -103,6 +103,38 @@ async fn missing_directory_markers_are_made_once_and_none_is_written_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn directory_markers_are_made_for_lines_of_a_list_links_and_what_is_there_already() {
+    let carry = Carry { make_markers: true, symlinks: Symlinks::Carry, ..Carry::default() };
+    let mut line = line(carry);
+    line.source.insert("of/a/list", bytes(10));
+    line.source.insert_link("of/links/one", "of/a/list");
+    line.source.insert("was/there", bytes(10));
+    line.destination.insert("was/there", bytes(10));
+    line.job.transfer.skip_existing = true;
+    let mut entries = ["of/a/list", "of/links/one", "was/there"].map(|key| line.source.entry(key).unwrap());
+    entries[0].size_unknown = true;
+    entries[2].existing = Existing::Present { size: 10, modified_ms: Some(i64::MAX), etag: None };
+    let mover = line.mover();
+    for (entry, outcome) in
+        entries.iter().zip([v1::Outcome::Succeeded, v1::Outcome::Succeeded, v1::Outcome::Skipped])
+    {
+        let record = recorded(mover.move_object(0, entry, None, &line.saver).await);
+        assert_eq!(record.outcome(), outcome, "{record:?}");
+    }
+    let keys: Vec<String> = line.destination.keys().iter().map(ToString::to_string).collect();
+    for marker in ["of/", "of/a/", "of/links/", "was/"] {
+        assert!(keys.iter().any(|key| key == marker), "{marker} is not in {keys:?}");
+    }
+    // An audit writes nothing.
+    let before = line.destination.count(Op::Put);
+    line.job.kind = JobKind::Audit;
+    line.source.insert("new/place", bytes(1));
+    let entry = line.source.entry("was/there").unwrap();
+    recorded(line.moved(&entry).await);
+    assert_eq!(line.destination.count(Op::Put), before);
+}
+
+#[tokio::test(start_paused = true)]
 async fn metadata_that_is_too_large_fails_the_object_and_our_own_never_makes_it_so() {
     let mut line = line(Carry::default());
     line.job.destination.kind = EndpointType::S3;

@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::EndpointType;
 
+/// What the plain class is called, and what Azure calls it.
+const PLAIN: &str = "STANDARD";
+/// See [`PLAIN`].
+pub(crate) const HOT: &str = "Hot";
+
 /// What a job asks for beside the bytes, the headers and the metadata, which always travel.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -44,9 +49,14 @@ impl Carry {
         if self.storage_classes.is_empty() {
             return None;
         }
-        let class = class.unwrap_or("STANDARD");
-        let found = self.storage_classes.iter().find(|(from, _)| from.eq_ignore_ascii_case(class));
-        found.map(|(_, to)| to.as_str())
+        let mapped = |class: &str| {
+            let found = self.storage_classes.iter().find(|(from, _)| from.eq_ignore_ascii_case(class));
+            found.map(|(_, to)| to.as_str())
+        };
+        match class {
+            Some(class) => mapped(class),
+            None => mapped(PLAIN).or_else(|| mapped(HOT)),
+        }
     }
 }
 
@@ -101,6 +111,8 @@ mod tests {
         assert_eq!(carry.class_for(Some("standard_ia")), Some("IA"));
         assert_eq!(carry.class_for(None), Some("IA2"));
         assert_eq!(carry.class_for(Some("GLACIER")), None);
+        let hot = Carry { storage_classes: [("hot".to_owned(), "IA".to_owned())].into(), ..Carry::default() };
+        assert_eq!((hot.class_for(None), hot.class_for(Some("Cool"))), (Some("IA"), None));
         assert_eq!(Carry::default().class_for(None), None);
     }
 }

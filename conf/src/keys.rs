@@ -350,7 +350,7 @@ const TRANSFER: &[Key] = &[
         "storage_classes",
         Form::Pairs,
         "{}",
-        "Class at the source = class at the destination, for example { STANDARD_IA = \"IA\" }; STANDARD is what has no other. Other classes get destination.storage_class.",
+        "Class at the source = class at the destination, for example { STANDARD_IA = \"IA\" }; STANDARD (of azure Hot, too) is what has no other. Other classes get destination.storage_class.",
     ),
     key(
         "timeout",

@@ -1,7 +1,7 @@
 //! Keys of `[transfer]` that say what travels on request: refused where an end does not have it.
 
 use super::reader::Reader;
-use crate::carry::{Carry, Symlinks};
+use crate::carry::{Carry, HOT, Symlinks};
 use crate::job::{Endpoint, EndpointType, TransferConf};
 
 const SECTION: &str = "transfer";
@@ -67,6 +67,15 @@ pub(super) fn fits(
             to.kind.name()
         );
         read.bad(SECTION, "directory_markers", &what);
+    }
+    if from.kind != EndpointType::Azure
+        && carry.storage_classes.keys().any(|class| class.eq_ignore_ascii_case(HOT))
+    {
+        let what = format!(
+            "names the class {HOT}, which Azure Blob has: the plain class of a source of type {:?} is STANDARD",
+            from.kind.name()
+        );
+        read.bad(SECTION, "storage_classes", &what);
     }
     let words = |text: &String| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     if let Some(bad) =

@@ -183,6 +183,7 @@ fn what_an_end_does_not_have_cannot_be_carried() {
         (transfer("symlinks = \"carry\""), &["symlinks", "source of type \"s3\"", "links"]),
         (transfer("directory_markers = \"make\""), &["directory_markers", "make", "create"]),
         (transfer("storage_classes = { \"a b\" = \"IA\" }"), &["storage_classes", "a b"]),
+        (transfer("storage_classes = { hot = \"IA\" }"), &["storage_classes", "Hot", "STANDARD"]),
         (transfer("storage_classes = 5"), &["storage_classes", "5", "STANDARD_IA"]),
         (destination("acl = \"publik-read\""), &["acl", "did you mean \"public-read\"", "default"]),
         (

@@ -111,6 +111,11 @@ pub(super) fn of_answer(client: &Client, call: &Call<'_>, head: &Parts, body: &[
         .retry_after(retry_after(&head.headers))
 }
 
+/// Is it said what this code means?
+pub(super) fn is_known(code: u32) -> bool {
+    CODES.iter().any(|(known, _)| *known == code)
+}
+
 /// The code decides, else the status.
 pub(super) fn kind_of(code: u32, status: StatusCode, op: Op) -> ErrorKind {
     let known = CODES.iter().find(|(known, _)| *known == code).map(|(_, kind)| *kind);

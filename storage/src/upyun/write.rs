@@ -7,7 +7,7 @@ use proto::ObjectKey;
 use super::headers::{Carried, for_write, stated};
 use super::read::of_nothing;
 use super::request::Call;
-use super::{Client, multipart};
+use super::{Client, failure, multipart};
 use crate::destination::{PutOptions, Whole, Written};
 use crate::error::{Error, ErrorKind, Op, Result};
 use crate::meta::Headers;
@@ -95,15 +95,37 @@ impl Client {
             let offset = u64::from(number - 1) * part_size;
             self.part(&upload, number, offset, &part).await?;
         }
-        self.complete(&upload, &options, &Whole { size: payload.len(), crc: None }).await
+        self.complete(&upload, &options, &Whole { size: payload.len(), ..Whole::default() }).await
     }
 
-    /// An upload has bytes: a file without any can only be written after the old one was deleted.
+    /// An upload has bytes: a file without any can only be written after the old one was deleted. So that the old one
+    /// is not lost to a refusal that has another reason, the same write has to succeed beside it first.
     async fn put_empty_anew(&self, key: &ObjectKey, options: &PutOptions) -> Result<Written> {
+        let (nothing, beside) = (Payload::default(), beside(key));
+        self.put_once(&beside, options, &nothing, nothing.md5()).await?;
+        let written = self.put_empty_in_place(key, options, &nothing).await;
+        if let Err(error) = self.delete(&beside).await {
+            tracing::warn!(key = %beside, %error, "an empty file stays that was written as a trial: delete it");
+        }
+        written
+    }
+
+    async fn put_empty_in_place(
+        &self,
+        key: &ObjectKey,
+        options: &PutOptions,
+        nothing: &Payload,
+    ) -> Result<Written> {
+        self.delete(key).await?;
+        self.put_once(key, options, nothing, nothing.md5()).await.map_err(|error| {
+            tracing::warn!(%key, %error, "the file in parts that stood there is deleted, the empty one not yet written");
+            error
+        })
+    }
+
+    async fn delete(&self, key: &ObjectKey) -> Result<()> {
         let call = self.call(Op::Delete, RequestKind::Delete, Method::DELETE, key)?;
-        self.send_for_headers(&call).await?;
-        let nothing = Payload::default();
-        self.put_once(key, options, &nothing, nothing.md5()).await
+        self.send_for_headers(&call).await.map(drop)
     }
 
     /// A key that ends in `/`. One that is there already stays as it is.
@@ -136,10 +158,21 @@ fn lost_with_folder(headers: &Headers) -> Vec<String> {
     (!names.is_empty()).then(|| lost(names)).into_iter().collect()
 }
 
-/// A refusal that may be because of the file that is there.
+/// A refusal that may be because of the file that is there. One whose code is documented to say something else (a type
+/// or size that is not allowed, a missing right) is not.
 fn may_stand_in_parts(error: &Error) -> bool {
     let kind = matches!(error.kind(), ErrorKind::Refused | ErrorKind::Conflict | ErrorKind::AccessDenied);
-    kind && error.status().is_some_and(|status| status != 401)
+    let is_known = error.code().parse().is_ok_and(failure::is_known);
+    kind && !is_known && error.status().is_some_and(|status| status != 401)
+}
+
+/// In the same folder and with the same ending, by which services allow and refuse. Always the same, so that at most
+/// one is left where an operator may not delete.
+fn beside(key: &ObjectKey) -> ObjectKey {
+    let bytes = key.as_bytes();
+    let name = bytes.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+    let ending = bytes[name..].iter().rposition(|byte| *byte == b'.').map_or(bytes.len(), |dot| name + dot);
+    ObjectKey::new([&bytes[..name], b".brigade-trial", &bytes[ending..]].concat())
 }
 
 /// In parts of this size, nothing copied.
@@ -165,6 +198,17 @@ fn pieces(payload: &Payload, size: u64) -> Vec<Payload> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trial_stands_in_the_same_folder_with_the_same_ending() {
+        for (key, trial) in [
+            ("a.b/c.jpg", "a.b/.brigade-trial.jpg"),
+            ("a.b/c", "a.b/.brigade-trial"),
+            ("c.tar.gz", ".brigade-trial.gz"),
+        ] {
+            assert_eq!(beside(&key.into()), trial.into());
+        }
+    }
 
     #[test]
     fn pieces_have_the_size_and_the_bytes() {

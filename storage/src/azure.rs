@@ -94,6 +94,7 @@ fn limits(crc: Option<CrcAlgorithm>) -> Limits {
         part_min: 1,
         part_max: 4000 << 20,
         parts: 50_000,
+        needs_length: false,
         name: names::check,
     }
 }

@@ -73,6 +73,9 @@ pub struct Limits {
     pub part_max: u64,
     /// Parts at most.
     pub parts: u32,
+    /// An upload in parts begins with the length of the whole and the size of its parts, and takes no others: what
+    /// has no known length has to be written whole.
+    pub needs_length: bool,
     /// The check of a name; the text says what is wrong with it.
     pub name: fn(&ObjectKey) -> std::result::Result<(), String>,
 }
@@ -163,6 +166,8 @@ pub struct Whole {
     pub size: u64,
     /// With `Limits::crc`.
     pub crc: Option<u64>,
+    /// The MD5 of these very bytes, where it is known; never only the source's writer's word.
+    pub md5: Option<[u8; 16]>,
 }
 
 /// The answer to a write.

@@ -105,6 +105,7 @@ impl Dialect {
             part_min: self.part_min,
             part_max: self.part_max,
             parts: 10_000,
+            needs_length: false,
             name: if below { self.name_rule_below } else { self.name_rule },
         }
     }

@@ -109,6 +109,7 @@ impl LocalDestination {
             part_min: 1,
             part_max: 1 << 62,
             parts: 50_000,
+            needs_length: false,
             name: |key| path::check(key.as_bytes()),
         };
         LocalDestination {

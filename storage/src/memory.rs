@@ -37,6 +37,8 @@ pub struct MemoryStore {
     pub states_checksums: bool,
     /// Reads state the MD5 and no CRC.
     pub states_md5: bool,
+    /// Reads state this MD5 of every object, as its writer's word.
+    pub claims_md5: Option<[u8; 16]>,
     /// Keeps of headers and metadata what this type of endpoint keeps; none: all.
     pub like: Option<EndpointType>,
 }
@@ -96,6 +98,7 @@ impl MemoryStore {
                 part_min: 1,
                 part_max: 5 << 30,
                 parts: 10_000,
+                needs_length: false,
                 name,
             },
             meter: Meter::unlimited(),
@@ -103,6 +106,7 @@ impl MemoryStore {
             order: None,
             states_checksums: true,
             states_md5: false,
+            claims_md5: None,
             like: None,
         }
     }
@@ -250,7 +254,9 @@ impl MemoryStore {
     }
 
     fn meta(&self, stored: &Stored) -> ObjectMeta {
-        let checksums = if self.states_md5 {
+        let checksums = if let Some(md5) = self.claims_md5 {
+            Checksums { md5: Some(md5), claimed: true, ..Checksums::default() }
+        } else if self.states_md5 {
             Checksums { md5: Some(Md5::digest(&stored.data).into()), ..Checksums::default() }
         } else if self.states_checksums {
             stated(&stored.data)

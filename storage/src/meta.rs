@@ -51,6 +51,17 @@ pub struct Checksums {
     pub crc32: Option<u32>,
     /// MD5, where it is known to be one (an ETag by the service's rule, or Content-MD5).
     pub md5: Option<[u8; 16]>,
+    /// The MD5 is what the object's writer claimed: the service keeps it, and need not have compared it with the bytes.
+    /// It proves nothing of them, but bytes that fit it are those that the writer had.
+    pub claimed: bool,
+}
+
+impl Checksums {
+    /// What the service itself vouches for.
+    #[must_use]
+    pub fn vouched(self) -> Self {
+        Checksums { md5: self.md5.filter(|_| !self.claimed), claimed: false, ..self }
+    }
 }
 
 /// Which version of an object is meant: what was listed. Reads are conditional on it.

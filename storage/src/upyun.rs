@@ -128,6 +128,7 @@ fn limits(prefix: &str) -> Limits {
         part_min: multipart::PART_STEP,
         part_max: multipart::PART_MOST,
         parts: multipart::PARTS,
+        needs_length: true,
         name: if prefix.is_empty() || prefix.ends_with('/') { names::rule } else { names::rule_behind },
     }
 }

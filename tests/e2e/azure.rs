@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tempfile::TempDir;
 use tests::azurite::{Azurite, Busy, account_key};
-use tests::family::{Dialect, Server};
+use tests::family::{Dialect, Object, Server};
 use tests::home::Home;
 use tests::proxy::{Plan, Proxy, Trouble};
 use tests::servers::{ACCESS_KEY, SECRET_KEY};
@@ -212,6 +212,24 @@ fn an_archived_blob_is_asked_for_once_and_moved_when_it_can_be_read() {
     assert_eq!((&stat["state"], &stat["objects"]["succeeded"]), (&"succeeded".into(), &6.into()), "{stat}");
     let said = String::from_utf8_lossy(&done.stdout);
     assert!(said.contains("restore 1"), "{said}");
+}
+
+#[test]
+fn an_audit_reads_what_only_its_writer_vouches_for() {
+    let ((azurite, azure), (server, s3)) = (azurite(), strict(Dialect::S3));
+    library(&azurite, "claims");
+    for name in ["good", "forged"] {
+        // Stored with an ETag that is its MD5, and with no CRC.
+        let object = Object { without_checksum: true, ..Object::new(b"content".to_vec()) };
+        server.insert("bucket", name.as_bytes(), object);
+    }
+    let home = Home::new();
+    home.job(&s3, &azure, "type = \"audit\"\n");
+    home.import(3, &["--restart"]);
+    let records = home.report("local_test");
+    let of = |key: &str| records.iter().find(|record| text(record, "key") == key).unwrap();
+    assert_eq!(text(of("forged"), "code"), "CHECKSUM_NOT_MATCH", "{}", of("forged"));
+    assert_eq!(text(of("good"), "proof"), "readback", "{}", of("good"));
 }
 
 /// An import from there with these keys in place of the account's, which is refused or not.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tests::family::{self, Action, Change, Dialect, Fault, Lie};
 use tests::home::Home;
+use tests::nginx::Nginx;
 use tests::servers::{ACCESS_KEY, SECRET_KEY};
 use tests::upyun::{File, Server};
 use tests::world::{Side, python, script};
@@ -386,4 +387,72 @@ fn a_wrong_clock_or_password_pauses_the_job_with_the_reason() {
     assert!(format!("{}{}", said.out, said.err).contains("signature error"), "{}{}", said.out, said.err);
     server.rotate(ACCESS_KEY, SECRET_KEY);
     home.import(0, &["--restart"]);
+}
+
+/// An import of one line from a web server into a bucket of UPYUN.
+fn from_the_web(nginx: &Nginx, place: &str, to: &Side, more: &str) -> (Home, tests::home::Said) {
+    let home = Home::new();
+    home.write("list.txt", &format!("{}/ {place}\n", nginx.url()));
+    let list = home.path().join("list.txt").display().to_string();
+    let text = format!(
+        "name = \"local_test\"\n[source]\ntype = \"http\"\nkey_list = {list:?}\n{}{more}",
+        to.section("destination")
+    );
+    home.write("conf/local_job.toml", &text);
+    let said = home.run(&["--no-input", "import", "--restart"]);
+    (home, said)
+}
+
+#[test]
+fn what_can_be_read_only_once_is_written_in_parts_of_the_announced_size_or_refused_for_its_length() {
+    let ((server, to), nginx) = (upyun(), Nginx::start(""));
+    let data: Vec<u8> = (0..40u32 << 20).map(|at| (at ^ (at >> 9)) as u8).collect();
+    nginx.write("large", &data);
+    // A length, and no ranges: parts of 16 MiB, as they are configured.
+    let (home, said) = from_the_web(&nginx, "noranges/large", &to, "");
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    assert!(server.file("bucket", "in/noranges/large").unwrap().data == data[..]);
+    home.must_not_hold_the_secret();
+    // No length: what UPYUN wants to know before the first part cannot be said.
+    let small = "[transfer]\nmultipart_threshold = \"8MiB\"\n";
+    let (home, said) = from_the_web(&nginx, "chunked/large", &to, small);
+    assert_eq!(said.code, 3, "{}{}", said.out, said.err);
+    let failed = failures(&home);
+    assert_eq!(failed, [("chunked/large".to_owned(), "UPLOAD_FAILED".to_owned())]);
+    let record = home.report("local_test").iter().map(ToString::to_string).collect::<String>();
+    for words in ["no Content-Length", "8388608 bytes", "multipart_threshold"] {
+        assert!(record.contains(words), "no {words:?} in {record}");
+    }
+    assert!(server.file("bucket", "in/chunked/large").is_none() && server.uploads("bucket").is_empty());
+    // What fits one write is written whole.
+    nginx.write("fits", &data[..5 << 20]);
+    let (_home, said) = from_the_web(&nginx, "chunked/fits", &to, small);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    assert!(server.file("bucket", "in/chunked/fits").unwrap().data == data[..5 << 20]);
+}
+
+#[test]
+fn an_empty_file_that_is_refused_never_costs_the_one_that_stands_there() {
+    let ((there, from), (server, to)) = (family(Dialect::S3), upyun());
+    let large = bytes::Bytes::from(vec![b'a'; 11 << 20]);
+    there.insert("bucket", b"to/a.bin", family::Object::new(large.clone()));
+    let home = Home::new();
+    home.job(&from, &to, PARTS);
+    home.import(0, &["--restart"]);
+    there.insert("bucket", b"to/a.bin", family::Object::new(bytes::Bytes::new()));
+    // A rule of the service; and an answer that says nothing, to every plain write.
+    for (code, contains, puts) in [("40300010", "in/a.bin", 1), ("40399999", "in/", 2)] {
+        server.forget_requests();
+        plan(&server, "PUT", contains, 0, 100, Action::Status(403, code, None));
+        home.import(3, &["--restart"]);
+        server.heal();
+        assert_eq!(failures(&home), [("a.bin".to_owned(), "ACCESS_DENIED".to_owned())], "{code}");
+        let count = |method: &str| server.requests().iter().filter(|r| r.method == method).count();
+        assert_eq!((count("DELETE"), count("PUT")), (0, puts), "{code}");
+        assert!(server.file("bucket", "in/a.bin").unwrap().data == large, "{code}");
+    }
+    // Where nothing but the old file is in the way, it is written, and no trial stays.
+    home.import(0, &["--restart"]);
+    assert!(server.file("bucket", "in/a.bin").unwrap().data.is_empty());
+    assert_eq!(server.files("bucket"), ["in/a.bin"]);
 }

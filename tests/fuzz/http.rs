@@ -225,7 +225,9 @@ async fn run(operation: u8, endpoint: &Endpoint) -> Result<(), Error> {
         4 => drop(to.begin(&key, &options).await?),
         5 => drop(to.part(&upload, 1, 0, &payload).await?),
         6 => drop(to.parts(&upload, &[part]).await?),
-        7 => drop(to.complete(&upload, &options, &[part], &Whole { size: 5, crc: Some(77) }).await?),
+        7 => {
+            drop(to.complete(&upload, &options, &[part], &Whole { size: 5, crc: Some(77), md5: None }).await?)
+        }
         8 => drop(to.abort(&Unwanted::Known(upload)).await?),
         13 => drop(to.abort(&Unwanted::Unknown { key, since_ms: 0, wanted: "u2".into() }).await?),
         9 => drop(beside.uploads().await?),

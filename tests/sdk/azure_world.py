@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """What only the vendor's library makes: kinds of blobs, shared access signatures, public containers.
 
-  azure_world.py kinds|sas|short|forged|public ENDPOINT ACCOUNT KEY
+  azure_world.py kinds|sas|short|forged|public|claims ENDPOINT ACCOUNT KEY
 """
+import hashlib
 import sys
 from datetime import datetime, timedelta, timezone
 
-from azure.storage.blob import (BlobServiceClient, ContainerSasPermissions, StandardBlobTier,
-                                generate_container_sas)
+from azure.storage.blob import (BlobBlock, BlobServiceClient, ContainerSasPermissions, ContentSettings,
+                                StandardBlobTier, generate_container_sas)
 
 
 def main(verb, endpoint, account, key):
@@ -39,6 +40,13 @@ def main(verb, endpoint, account, key):
         print(sas(8))
     elif verb == "forged":
         print(sas(3600, "c29tZXRoaW5nIGVsc2U="))
+    elif verb == "claims":
+        # Other bytes than the MD5 says that they are: the service keeps it and does not compare.
+        for name, content, claim in (("good", b"content", b"content"), ("forged", b"tnetnoc", b"content")):
+            blob = container.get_blob_client(name)
+            blob.stage_block("YQ==", content)
+            blob.commit_block_list([BlobBlock("YQ==")], content_settings=ContentSettings(
+                content_type="text/plain", content_md5=bytearray(hashlib.md5(claim).digest())))
     elif verb == "public":
         public = service.create_container("public", public_access="container")
         public.upload_blob("x", b"x")

@@ -75,7 +75,8 @@ impl Trip<'_> {
     async fn audit_stated(&self, there: &ObjectMeta) -> Result<Done, Failure> {
         let here = self.head_source().await?;
         self.still_listed(&here)?;
-        let hashes = hashes_of(&here.checksums, here.size);
+        // A writer's word at both ends says nothing of the bytes.
+        let hashes = hashes_of(&here.checksums.vouched(), here.size);
         let ours = Ours { hashes: &hashes, payload: None };
         match ours.compare(&there.checksums, there.etag.as_deref()) {
             Verdict::Same(proof, value) => Ok(self.agreed(proof, value, true)),

@@ -27,6 +27,8 @@ pub(crate) struct Large<'a> {
     pub(crate) source: Checksums,
     /// The parts are those that the source's ETag is made of.
     pub(crate) in_parts_of_source: bool,
+    /// Of all bytes, where they passed in their order and it was taken.
+    pub(crate) md5: Option<[u8; 16]>,
     pub(crate) todo: Mutex<VecDeque<u32>>,
     /// A part that was read to learn the object's metadata.
     pub(crate) ready: Mutex<Option<(u32, Fetched, Held)>>,

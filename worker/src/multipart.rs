@@ -119,6 +119,7 @@ impl<'a> Trip<'a> {
             options,
             source: fetched.meta.checksums,
             in_parts_of_source: stated.part == Some(part_size),
+            md5: None,
             todo: Mutex::new((2..=count).collect()),
             ready: Mutex::new(Some((1, fetched, held))),
             parts: Mutex::default(),
@@ -354,7 +355,9 @@ impl<'a> Trip<'a> {
         if *large.saved.lock().await < parts.len() {
             self.save(large.record(self.index)).await?;
         }
-        let done = match self.complete(large, &parts, ours).await? {
+        // A CRC that agrees says that these are the bytes of which the source itself states the MD5.
+        let md5 = large.md5.or(large.source.vouched().md5.filter(|_| source_proved));
+        let done = match self.complete(large, &parts, ours, md5).await? {
             Ok(written) => {
                 let md5s: Option<Vec<[u8; 16]>> = parts.iter().map(|part| part.md5).collect();
                 match self.prove(&written, ours, md5s.as_deref()).await {
@@ -391,10 +394,11 @@ impl<'a> Trip<'a> {
         large: &Large<'_>,
         parts: &[PartDone],
         ours: Ours<'_>,
+        md5: Option<[u8; 16]>,
     ) -> Result<Result<Written, Done>, Stopped> {
         let mover = self.mover;
         let crc = mover.destination.limits().crc.and_then(|crc| ours.hashes.crc(crc));
-        let whole = Whole { size: large.size, crc };
+        let whole = Whole { size: large.size, crc, md5 };
         let mut turn = self.turn(Side::Destination);
         loop {
             let begun = Instant::now();

@@ -212,8 +212,14 @@ impl Trip<'_> {
         Ok(hasher.finish())
     }
 
-    /// The destination's object as it stands.
+    /// The destination's object as it stands, with the checksums that the service vouches for.
     pub(crate) async fn head_destination(&self) -> Result<ObjectMeta, Failure> {
+        let meta = self.claimed_destination().await?;
+        Ok(ObjectMeta { checksums: meta.checksums.vouched(), ..meta })
+    }
+
+    /// The same with what its writer claimed of it.
+    async fn claimed_destination(&self) -> Result<ObjectMeta, Failure> {
         let mut turn = self.turn(Side::Destination);
         loop {
             let head = match self.mover.standing() {
@@ -230,7 +236,7 @@ impl Trip<'_> {
     /// The destination has an object that must not be written over. It is ours if an earlier write arrived
     /// and only its answer was lost.
     pub(crate) async fn taken(&self, error: Error, ours: Ours<'_>) -> Result<Done, Failure> {
-        let meta = self.head_destination().await?;
+        let meta = self.claimed_destination().await?;
         let note = "it was there already, and forbid_overwrite is set".to_owned();
         let same = meta.size == self.entry.size;
         let done = |proof, value, skipped| Done {
@@ -242,7 +248,7 @@ impl Trip<'_> {
             not_carried: Vec::new(),
             skipped,
         };
-        match ours.compare(&meta.checksums, meta.etag.as_deref()) {
+        match self.standing_is(&meta, ours).await? {
             Verdict::Same(proof, value) if same => Ok(done(proof, value, false)),
             Verdict::Unknown
                 if matches!(
@@ -261,16 +267,30 @@ impl Trip<'_> {
         }
     }
 
+    /// Compares what stands at the destination with the bytes that were read. Where only its writer says that it is the
+    /// same, it is read.
+    async fn standing_is(&self, meta: &ObjectMeta, ours: Ours<'_>) -> Result<Verdict, Failure> {
+        let claimed = meta.checksums.claimed && meta.size == self.entry.size;
+        match ours.compare(&meta.checksums, meta.etag.as_deref()) {
+            Verdict::Same(Proof::ContentMd5 | Proof::EtagMd5, _) if claimed => {}
+            known => return Ok(known),
+        }
+        let written = Written { etag: meta.etag.clone(), ..Written::default() };
+        match self.read_back(&written, ours).await {
+            Ok(proven) => Ok(Verdict::Same(proven.proof, proven.value)),
+            Err(Unproved::Differs(difference)) => Ok(Verdict::Differs(difference)),
+            Err(Unproved::Failed(failure)) => Err(failure),
+        }
+    }
+
     /// A service that lost our upload may have completed it: then the object stands there, and its checksum
     /// says that it is this one.
     pub(crate) async fn completed_before(&self, ours: Ours<'_>) -> Result<Option<Proven>, Failure> {
-        match self.head_destination().await {
-            Ok(meta) if meta.size == self.entry.size => {
-                match ours.compare(&meta.checksums, meta.etag.as_deref()) {
-                    Verdict::Same(proof, value) => Ok(Some(Proven::by(proof, value))),
-                    _ => Ok(None),
-                }
-            }
+        match self.claimed_destination().await {
+            Ok(meta) if meta.size == self.entry.size => match self.standing_is(&meta, ours).await? {
+                Verdict::Same(proof, value) => Ok(Some(Proven::by(proof, value))),
+                _ => Ok(None),
+            },
             Ok(_) => Ok(None),
             Err(Failure::Storage { error, .. }) if !retry::is_systemic(error.kind()) => {
                 if error.kind() != ErrorKind::NotFound {

@@ -98,6 +98,7 @@ impl<'a> Trip<'a> {
             options: self.upload_options(&meta, recorded.part_size).await?,
             source: whole(&stated, meta.checksums),
             in_parts_of_source: stated.part == Some(recorded.part_size),
+            md5: None,
             todo: Mutex::new(todo),
             ready: Mutex::new(ready),
             saved: tokio::sync::Mutex::new(kept.len()),

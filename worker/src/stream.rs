@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use proto::ObjectErrorCode;
 use proto::v1;
 use storage::checksum::Hasher;
-use storage::{ObjectMeta, Opened, Unwanted, Version};
+use storage::{ObjectMeta, Opened, PutOptions, Unwanted, Version};
 use tokio_util::sync::CancellationToken;
 
 use crate::budget::Held;
@@ -31,9 +31,23 @@ struct Next {
 }
 
 impl Trip<'_> {
-    /// Bytes of the first part of an object of no known length.
+    /// Bytes of the first part of an object of no known length. Where the destination has to know that length, no
+    /// second one can follow: then it is what is written whole at most.
     pub(crate) fn first_part(&self) -> u64 {
-        self.part_at(1)
+        if self.mover.destination.limits().needs_length { self.most_at_once() } else { self.part_at(1) }
+    }
+
+    /// An object of no known length that is longer than what is written whole.
+    pub(crate) fn has_no_length(&self) -> Torn {
+        let kind = self.mover.job.destination.kind.name();
+        let text = format!(
+            "the server does not say how long it is (no Content-Length), {kind} has to be told that before the first \
+             part of an upload, and it is longer than the {} bytes that are written whole at most: set \
+             multipart_threshold and memory_limit (twice as much) higher than it is, or read it from a server that \
+             says its length",
+            self.most_at_once()
+        );
+        Torn::Failed(Failure::Object { code: ObjectErrorCode::UploadFailed, text })
     }
 
     fn part_at(&self, number: u32) -> u64 {
@@ -98,8 +112,9 @@ impl Trip<'_> {
         if let Some(announced) = length.filter(|length| *length != offset) {
             return Err(self.other_length(announced, offset));
         }
-        let stated = self.same_md5(md5, &meta)?;
-        (large.size, large.options.size) = (offset, offset);
+        let taken = self.same_md5(md5, &meta)?;
+        let stated = taken.is_some();
+        (large.size, large.options.size, large.md5) = (offset, offset, taken);
         let known = known(self.entry, &ObjectMeta { size: offset, ..meta });
         let mut done = Trip { entry: &known, ..*self }.finish(&large).await?;
         done.source_proved |= stated;
@@ -120,7 +135,7 @@ impl Trip<'_> {
     }
 
     async fn begin_stream(&self, meta: &ObjectMeta, size: u64, part_size: u64) -> Result<Large<'_>, Torn> {
-        let options = self.options(meta, meta.checksums.md5).await?;
+        let options = PutOptions { size, ..self.upload_options(meta, part_size).await? };
         let version = Version { size, modified_ms: meta.modified_ms, etag: meta.etag.clone() };
         let begun_ms = self.tally.astray().unwrap_or_else(|| jiff::Timestamp::now().as_millisecond());
         let intention = v1::Upload {
@@ -142,6 +157,7 @@ impl Trip<'_> {
             options,
             in_parts_of_source: false,
             source: meta.checksums,
+            md5: None,
             todo: Mutex::new(VecDeque::new()),
             ready: Mutex::new(None),
             parts: Mutex::default(),
@@ -171,17 +187,18 @@ impl Trip<'_> {
 
     /// The parts' hashes combine to a CRC of the whole, not to an MD5.
     fn whole_md5(&self, meta: &ObjectMeta) -> Option<Hasher> {
-        let only = storage::Checksums { md5: meta.checksums.md5, ..storage::Checksums::default() };
+        let storage::Checksums { md5, claimed, .. } = meta.checksums;
+        let only = storage::Checksums { md5, claimed, ..storage::Checksums::default() };
         let wanted = self.mover.job.transfer.verify != conf::job::Verify::Size;
         (wanted && only.md5.is_some() && meta.checksums == only).then(|| Hasher::new(&[], true))
     }
 
-    /// `true` where the source states one.
-    fn same_md5(&self, hasher: Option<Hasher>, meta: &ObjectMeta) -> Result<bool, Torn> {
+    /// The MD5 of all bytes, where the source states one and it is the same.
+    fn same_md5(&self, hasher: Option<Hasher>, meta: &ObjectMeta) -> Result<Option<[u8; 16]>, Torn> {
         let ours = hasher.and_then(|hasher| hasher.finish().md5);
-        let (Some(ours), Some(theirs)) = (ours, meta.checksums.md5) else { return Ok(false) };
+        let (Some(ours), Some(theirs)) = (ours, meta.checksums.md5) else { return Ok(None) };
         if ours == theirs {
-            return Ok(true);
+            return Ok(Some(ours));
         }
         let (ours, theirs) = (hex::encode(ours), hex::encode(theirs));
         let difference = Difference { check: "content_md5", ours, theirs, by_etag: false };

@@ -145,7 +145,7 @@ impl Trip<'_> {
     }
 
     /// Bytes of an object that is written with one request.
-    fn most_at_once(&self) -> u64 {
+    pub(crate) fn most_at_once(&self) -> u64 {
         let fits = self.mover.engine.budget.size() / 2;
         let limits = self.mover.destination.limits();
         self.mover.job.transfer.multipart_threshold.min(fits).min(limits.single_put)
@@ -194,6 +194,9 @@ impl Trip<'_> {
         if piece.ended {
             let _more = more;
             return self.whole(opened.meta, piece, held, note).await.map(Answered::Done);
+        }
+        if self.mover.destination.limits().needs_length {
+            return Err(self.has_no_length());
         }
         let opened = Opened { body, ..opened };
         let done = self.stream(opened, Some((piece, vec![Some(held), more]))).await?;

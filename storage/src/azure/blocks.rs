@@ -125,6 +125,10 @@ impl Client {
         let crc = headers::crc_text(list.crc(CrcAlgorithm::Crc64Nvme));
         let call = call.query("comp", "blocklist").header("x-ms-content-crc64", &crc).body(list);
         let (mut call, not_carried) = self.write_headers(call, options)?;
+        if let Some(md5) = whole.md5 {
+            // "Not validated": it is kept and given to whoever reads the blob (Put Block List).
+            call = call.header("x-ms-blob-content-md5", &STANDARD.encode(md5));
+        }
         call.patience = 10;
         let (answer, _) = self.send_for_body(&call).await?;
         Ok(Written { etag: etag(&answer), stated, not_carried })

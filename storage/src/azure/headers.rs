@@ -39,7 +39,8 @@ pub(super) fn is_directory(headers: &HeaderMap) -> bool {
 }
 
 /// The MD5 that is stored with a block blob. The service computed it where the blob was written whole, and took its
-/// writer's word where it was made of blocks. With the others it may be older than their bytes.
+/// writer's word where it was made of blocks, or where it was set later (Set Blob Properties); nothing tells the one
+/// from the other. With the others it may be older than their bytes.
 fn claimed(headers: &HeaderMap, status: StatusCode) -> Checksums {
     let kind = header(headers, "x-ms-blob-type");
     if !kind.is_empty() && kind != "BlockBlob" {
@@ -52,7 +53,8 @@ fn claimed(headers: &HeaderMap, status: StatusCode) -> Checksums {
         (true, StatusCode::PARTIAL_CONTENT) => String::new(),
         (true, _) => header(headers, "content-md5"),
     };
-    Checksums { md5: md5(&text), ..Checksums::default() }
+    let md5 = md5(&text);
+    Checksums { md5, claimed: md5.is_some(), ..Checksums::default() }
 }
 
 /// What the service computed of the bytes of a request: its CRC-64, or else their MD5.
@@ -168,7 +170,8 @@ mod tests {
     fn a_stored_md5_counts_for_block_blobs_and_whole_answers() {
         let mut headers = HeaderMap::new();
         headers.insert("content-md5", "JfnnlDI7RTiF9RgfG2JNCw==".parse().unwrap());
-        assert!(claimed(&headers, StatusCode::OK).md5.is_some());
+        let stored = claimed(&headers, StatusCode::OK);
+        assert!(stored.md5.is_some() && stored.claimed && stored.vouched() == Checksums::default());
         assert!(claimed(&headers, StatusCode::PARTIAL_CONTENT).md5.is_none());
         headers.insert("x-ms-blob-content-md5", "1B2M2Y8AsgTpgAmY7PhCfg==".parse().unwrap());
         assert_eq!(claimed(&headers, StatusCode::PARTIAL_CONTENT).md5.unwrap()[0], 0xd4);

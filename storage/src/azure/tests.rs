@@ -260,17 +260,18 @@ async fn blocks_that_arrive_damaged_are_refused_and_a_list_states_what_its_block
     assert_eq!(damaged.kind(), ErrorKind::Corrupted, "{damaged}");
     let parts =
         [store.part(&upload, 1, 0, &one).await.unwrap(), store.part(&upload, 2, 5, &two).await.unwrap()];
-    let whole = Whole { size: 10, crc: Some(0x6025_a582_347b_79f3) };
+    let whole = Whole { size: 10, crc: Some(0x6025_a582_347b_79f3), md5: Some([7; 16]) };
     let written = store.complete(&upload, &options, &parts, &whole).await.unwrap();
     // Not that of the answer, which is of the list.
     assert_eq!(written.stated.crc64nvme, Some(0x6025_a582_347b_79f3));
     let list = server.asked().pop().unwrap();
+    assert_eq!(list.header("x-ms-blob-content-md5"), STANDARD.encode([7; 16]), "kept for who reads it later");
     let named = |part: &PartDone| format!("<Latest>{}</Latest>", part.etag.split_once(':').unwrap().0);
     let body = String::from_utf8(list.body).unwrap();
     assert!(body.contains(&format!("{}{}", named(&parts[0]), named(&parts[1]))), "{body}");
     // What is not the whole is never sent.
     let sent = server.asked().len();
-    for wrong in [Whole { size: 10, crc: Some(1) }, Whole { size: 9, crc: None }] {
+    for wrong in [Whole { crc: Some(1), ..whole }, Whole { size: 9, crc: None, md5: None }] {
         let error = store.complete(&upload, &options, &parts, &wrong).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupted);
     }
@@ -292,9 +293,10 @@ async fn a_service_without_crcs_compares_the_md5_of_each_block_and_states_nothin
     assert_eq!(md5s, [String::new(), md5.clone(), md5]);
     assert_eq!((part.crc, &again), (None, &part));
     let recorded = PartDone { crc: Some(payload.crc(CrcAlgorithm::Crc64Nvme)), ..part };
-    let whole = Whole { size: 5, crc: None };
+    let whole = Whole { size: 5, ..Whole::default() };
     let written = store.complete(&upload, &options, &[recorded], &whole).await.unwrap();
     assert_eq!(written.stated, crate::Checksums::default());
+    assert_eq!(server.asked().pop().unwrap().header("x-ms-blob-content-md5"), "", "nobody knows it");
 }
 
 /// A container with names `n00000` and so on, three a page, that can only go on by marks.

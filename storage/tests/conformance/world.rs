@@ -157,7 +157,7 @@ impl World {
             let of = |part: &Bytes| (Payload::new(vec![part.clone()]).crc(algorithm), part.len() as u64);
             combine(algorithm, parts.iter().map(of))
         });
-        Whole { size, crc }
+        Whole { size, crc, md5: None }
     }
 }
 

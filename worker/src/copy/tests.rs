@@ -236,6 +236,26 @@ async fn an_audit_compares_and_writes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_writers_word_is_no_proof_of_what_stands_there() {
+    let (right, wrong) = (bytes(10), bytes::Bytes::from_static(b"0123456789"));
+    let claims = |data: &bytes::Bytes| {
+        let mut line = Line::new();
+        line.job.kind = JobKind::Audit;
+        line.source.claims_md5 = Some(storage::Payload::new(vec![right.clone()]).md5());
+        line.destination.claims_md5 = line.source.claims_md5;
+        line.destination.insert("k", data.clone());
+        line
+    };
+    let line = claims(&wrong);
+    let record = line.record("k", right.clone()).await;
+    assert_eq!(record.code, "CHECKSUM_NOT_MATCH", "both claim the same, and the bytes differ: {record:?}");
+    assert_eq!((line.source.count(Op::Get), line.destination.count(Op::Get)), (1, 1));
+    let record = claims(&right).record("k", right.clone()).await;
+    assert_eq!((record.outcome(), record.proof.as_str()), (v1::Outcome::Succeeded, "readback"), "{record:?}");
+    assert!(!record.source_proved);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_link_in_a_bucket_brings_its_target_and_says_so() {
     let line = Line::new();
     line.source.insert("k", bytes(10));

@@ -126,7 +126,8 @@ async fn upload(to: &dyn Destination, content: &[u8]) -> (UploadRef, PutOptions,
 
 fn whole(parts: &[PartDone]) -> Whole {
     let size = parts.iter().map(|part| part.size).sum();
-    Whole { size, crc: combine(CRC, parts.iter().map(|part| (part.crc.unwrap(), part.size))) }
+    let crc = combine(CRC, parts.iter().map(|part| (part.crc.unwrap(), part.size)));
+    Whole { size, crc, md5: None }
 }
 
 #[tokio::test]

@@ -258,7 +258,7 @@ async fn what_must_not_be_written_over_is_said_where_the_request_has_the_header(
     let store = server.store(provider("ceph"), |endpoint| endpoint.forbid_overwrite = true);
     let options = PutOptions::default();
     let upload = Destination::begin(&store, &"k".into(), &options).await.unwrap();
-    Destination::complete(&store, &upload, &options, &[], &Whole { size: 0, crc: None }).await.unwrap();
+    Destination::complete(&store, &upload, &options, &[], &Whole::default()).await.unwrap();
     let said: Vec<String> =
         server.asked().iter().map(|asked| asked.header("if-none-match").to_owned()).collect();
     assert_eq!(said, ["", "*"]);

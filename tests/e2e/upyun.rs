@@ -441,12 +441,12 @@ fn an_empty_file_that_is_refused_never_costs_the_one_that_stands_there() {
     home.import(0, &["--restart"]);
     there.insert("bucket", b"to/a.bin", family::Object::new(bytes::Bytes::new()));
     // A rule of the service; and an answer that says nothing, to every plain write.
-    for (code, contains, puts) in [("40300010", "in/a.bin", 1), ("40399999", "in/", 2)] {
+    for (status, code, contains, puts) in [(403, "40300010", "in/a.bin", 1), (400, "40099999", "in/", 2)] {
         server.forget_requests();
-        plan(&server, "PUT", contains, 0, 100, Action::Status(403, code, None));
+        plan(&server, "PUT", contains, 0, 100, Action::Status(status, code, None));
         home.import(3, &["--restart"]);
         server.heal();
-        assert_eq!(failures(&home), [("a.bin".to_owned(), "ACCESS_DENIED".to_owned())], "{code}");
+        assert_eq!(failures(&home), [("a.bin".to_owned(), "UPLOAD_FAILED".to_owned())], "{code}");
         let count = |method: &str| server.requests().iter().filter(|r| r.method == method).count();
         assert_eq!((count("DELETE"), count("PUT")), (0, puts), "{code}");
         assert!(server.file("bucket", "in/a.bin").unwrap().data == large, "{code}");

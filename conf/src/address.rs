@@ -75,6 +75,19 @@ pub fn keys_from(end: &Endpoint) -> KeysFrom {
     }
 }
 
+/// What may stand for `region`, for people.
+pub(crate) fn known_regions(kind: EndpointType) -> String {
+    match kind {
+        EndpointType::Bos => "such as bj, gz, su, bd, fwh, hkg or sin".to_owned(),
+        EndpointType::Ks3 => {
+            let names: Vec<&str> = KS3_REGIONS.iter().map(|(_, region)| *region).collect();
+            format!("one of {}", names.join(", "))
+        }
+        EndpointType::Oss => "such as cn-hangzhou".to_owned(),
+        _ => format!("one of {QINIU_REGIONS}"),
+    }
+}
+
 /// An address that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Understood {
@@ -120,6 +133,13 @@ pub(crate) fn understand(kind: EndpointType, region: &str, text: &str) -> Result
             )),
             region => good(from_region(region)?),
         },
+        EndpointType::Qiniu if !is_qinius(&bare) => {
+            let region = if region.is_empty() { "REGION" } else { region };
+            Err(format!(
+                "is no S3 address of Qiniu, but a domain through which objects are read one by one: write https://s3.{region}.qiniucs.com{}, and as bucket the S3 name that the console shows",
+                if region == "REGION" { format!(" with {QINIU_REGIONS}") } else { String::new() }
+            ))
+        }
         EndpointType::S3 if bare.starts_with("tos-") && !bare.starts_with("tos-s3-") && bare.ends_with(".volces.com") => {
             Err(format!("is an address that does not speak S3: write https://{}", bare.replacen("tos-", "tos-s3-", 1)))
         }
@@ -197,6 +217,16 @@ fn ks3(bare: &str, text: &str) -> Understood {
         address: if old { format!("https://{bare}") } else { text.to_owned() },
         remark: old.then_some(remark),
     }
+}
+
+/// Its S3 addresses; and machines, for servers that speak as it does.
+fn is_qinius(bare: &str) -> bool {
+    let host = bare.split('/').next().unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    name.ends_with(".qiniucs.com")
+        || name == "localhost"
+        || host.starts_with('[')
+        || name.parse::<std::net::IpAddr>().is_ok()
 }
 
 /// Names under which Qiniu gave buckets out to the public.

@@ -133,7 +133,7 @@ const ENDPOINT: &[Key] = &[
         "region",
         Form::Text,
         "",
-        "Region that signs requests. Left out: taken from the endpoint; for s3 else us-east-1 (gcs, r2: auto).",
+        "Region that signs requests. Left out: taken from the endpoint; for s3 else us-east-1 (gcs, r2: auto; garage: garage).",
     ),
     key("bucket", Form::Text, "", "The bucket or container."),
     key(
@@ -211,7 +211,7 @@ const ENDPOINT: &[Key] = &[
         "forbid_overwrite",
         Form::Switch,
         "false",
-        "Destination: the service refuses to write over an object that is there. Not at bos, qiniu, and providers that have no such promise.",
+        "Destination: the service refuses to write over an object that is there. Not at bos, qiniu, youpai, and providers that have no such promise.",
     ),
     key(
         "follow_symlinks",

@@ -40,7 +40,8 @@ const NOT_YOUPAI: [&str; 7] = [
     "kms_key_id",
 ];
 /// All that counts for a directory.
-const LOCAL: [&str; 6] = ["type", "path", "prefix", "follow_symlinks", "key_list", "list_page"];
+const LOCAL: [&str; 7] =
+    ["type", "path", "prefix", "follow_symlinks", "key_list", "list_page", "forbid_overwrite"];
 /// All that counts for a list of URLs: it says itself where the objects are.
 const HTTP: [&str; 7] =
     ["type", "key_list", "prefix_column", "path_column", "domain_requests_per_s", "ca_file", "proxy"];
@@ -110,8 +111,12 @@ pub(super) fn check(read: &mut Reader<'_>, side: Side) -> Option<Endpoint> {
     if used("key_list") {
         end.key_list = read.path(section, "key_list");
     }
-    if side == Side::Destination && kind != EndpointType::Local {
-        writing(read, &mut end);
+    match side {
+        Side::Destination if kind == EndpointType::Local => {
+            end.forbid_overwrite = read.switch(section, "forbid_overwrite").unwrap_or(false);
+        }
+        Side::Destination => writing(read, &mut end),
+        Side::Source => {}
     }
     if used("cdn_domain") {
         end.cdn_domain = cdn_domain(read, section).unwrap_or_default();
@@ -247,9 +252,9 @@ fn region(read: &mut Reader<'_>, section: &str, end: &mut Endpoint, host: &Host)
         }
         None if needs_region(end) => {
             let message = format!(
-                "the {section} has no region and {} does not say it: add region = \"...\" below [{section}], such as {}",
+                "the {section} has no region and {} does not say it; {}: add region = \"...\" below [{section}]",
                 host.name,
-                if end.kind == EndpointType::Bos { "bj" } else { "cn-east-1" }
+                crate::address::known_regions(end.kind)
             );
             read.missing(section, "region", &message);
         }
@@ -272,7 +277,7 @@ fn holds_bucket(read: &mut Reader<'_>, section: &str, end: &Endpoint, host: &Hos
         && !end.bucket.is_empty()
         && end.addressing != Addressing::Path
         && !host.is_plain()
-        && !matches!(end.kind, EndpointType::Youpai | EndpointType::Qiniu)
+        && end.kind != EndpointType::Youpai
     {
         let what = format!(
             "begins with the bucket ({}): write the address without it, {}://{rest}; if the host really has that name, add addressing = \"path\"",

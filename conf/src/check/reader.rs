@@ -225,7 +225,9 @@ impl Reader<'_> {
         }
         let drive =
             text.as_bytes().get(1) == Some(&b':') && text.starts_with(|c: char| c.is_ascii_alphabetic());
-        if drive && !cfg!(windows) {
+        // `\\\\server\\share`, or a path with backslashes alone: here it would be one long name below the file.
+        let backward = text.starts_with('\\') || text.contains('\\') && !text.contains('/');
+        if (drive || backward) && !cfg!(windows) {
             let what = format!(
                 "is the Windows path {text:?}: give the path that the directory has on this machine, such as /mnt/data/"
             );

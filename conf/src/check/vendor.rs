@@ -116,6 +116,13 @@ pub(super) fn promises(read: &mut Reader<'_>, section: &str, end: &Endpoint) {
         );
         read.bad(section, "forbid_overwrite", &what);
     }
+    if !end.kms_key_id.is_empty() && end.kind == EndpointType::S3 && matches!(&*end.provider, "gcs" | "tos") {
+        let what = format!(
+            "is given, and {} takes none over S3: remove it, and set the key at the bucket itself",
+            end.provider
+        );
+        read.bad(section, "kms_key_id", &what);
+    }
     if end.kind == EndpointType::Qiniu && !end.server_side_encryption.is_empty() {
         read.bad(section, "server_side_encryption", "is given, and qiniu has none over S3: remove it");
     }

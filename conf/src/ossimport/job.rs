@@ -160,6 +160,10 @@ fn directory(old: &mut Old<'_>, name: &'static str, section: &'static str) {
     let dotted = if section == "source" { "source.path" } else { "destination.path" };
     old.raw.alias(dotted, name, old.line(name));
     let Some(path) = old.value(name) else { return };
+    // As it is, so that it is refused: a share of Windows is no directory of this machine.
+    if path.starts_with('\\') || path.contains('\\') && !path.contains('/') {
+        return old.put(section, "path", name, path);
+    }
     let path = path.replace('\\', "/");
     if path.contains("//") {
         old.error(name, "has two slashes in a row, which no directory has: write one");

@@ -93,6 +93,22 @@ fn what_older_tools_wrote_becomes_the_address_of_today() {
     }
 }
 
+/// Here they would be the names of directories below that of the file.
+#[test]
+fn paths_of_windows_are_refused_and_explained() {
+    for path in [r"\\server\share\dir", r"\data\new", r"data\new", r"D:\data", "C:/data"] {
+        let lines = format!("type = \"local\"\npath = '{path}'");
+        each_is_refused(&[(from(&lines), &["5: ", "Windows path", "on this machine"])]);
+    }
+    assert_eq!(source("type = \"local\"\npath = '/data/a\\b'").path, std::path::Path::new("/data/a\\b"));
+}
+
+#[test]
+fn a_directory_can_be_told_to_keep_what_is_there() {
+    let (job, said) = load(&to("type = \"local\"\npath = \"/data/new\"\nforbid_overwrite = true")).unwrap();
+    assert!(job.destination.forbid_overwrite && said.is_empty(), "{said:?}");
+}
+
 #[test]
 fn a_service_is_known_by_its_address_or_by_its_name() {
     let provider = |lines: &str| source(lines).provider;
@@ -119,7 +135,29 @@ fn what_cannot_work_is_refused_with_what_to_write() {
         ),
         (
             from("type = \"qiniu\"\nendpoint = \"http://img.example.com\"\nbucket = \"p\""),
-            &["no region", "cn-east-1"],
+            &["5: ", "no S3 address of Qiniu", "https://s3.REGION.qiniucs.com", "cn-east-1"],
+        ),
+        (
+            from(
+                "type = \"qiniu\"\nendpoint = \"img.example.com:8080\"\nregion = \"cn-south-1\"\nbucket = \"p\"",
+            ),
+            &["5: ", "no S3 address of Qiniu", "write https://s3.cn-south-1.qiniucs.com"],
+        ),
+        (
+            from(
+                "type = \"qiniu\"\nendpoint = \"https://photos.s3-cn-east-1.qiniucs.com\"\nbucket = \"photos\"",
+            ),
+            &["5: ", "begins with the bucket", "https://s3-cn-east-1.qiniucs.com"],
+        ),
+        (
+            from("type = \"ks3\"\nendpoint = \"ks3-us-west-1.ksyun.com\"\nbucket = \"p\""),
+            &["no region", "SHANGHAI", "SINGAPORE"],
+        ),
+        (
+            to(
+                "type = \"s3\"\nprovider = \"gcs\"\nbucket = \"p\"\nserver_side_encryption = \"aws:kms\"\nkms_key_id = \"k\"",
+            ),
+            &["gcs takes none"],
         ),
         (from("type = \"ks3\"\nendpoint = \"mars\"\nbucket = \"p\""), &["5: ", "no region of ks3"]),
         (

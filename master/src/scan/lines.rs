@@ -9,12 +9,13 @@ use proto::ObjectKey;
 use proto::manifest::{CLASS_MISSING, CLASS_UNSEEN, Entry};
 use storage::{ErrorKind, ObjectMeta, retry};
 use tokio::fs::File;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::sync::mpsc;
 
 use super::context::{Context, Halt};
 use super::ledger::ScanError;
 use super::lister::Segment;
+use super::urls::bad;
 
 /// Bytes of a line; a longer one is no key of any service.
 const LONGEST: usize = 64 << 10;
@@ -22,8 +23,15 @@ const LONGEST: usize = 64 << 10;
 /// One line of the list.
 struct Line {
     number: u64,
-    /// None: there is nothing to move in it.
-    key: Option<ObjectKey>,
+    holds: Holds,
+}
+
+/// What is in a line.
+enum Holds {
+    Nothing,
+    Key(ObjectKey),
+    /// It names no object: it is answered for as one that failed.
+    Bad(Entry),
 }
 
 /// Sends an entry for each line after `done`, in the order of the file, looking at `at_once` of them at a time.
@@ -44,7 +52,7 @@ pub(crate) async fn run(
         .filter(|line| ready(line.as_ref().map_or(true, |(number, _)| *number > done)))
         .map(|line| async {
             let (number, text) = line.map_err(fails)?;
-            look(&context, parse(&context, number, &text)).await
+            look(&context, parse(number, &text)).await
         })
         .buffered(at_once.max(1));
     let mut looked = std::pin::pin!(looked);
@@ -57,10 +65,14 @@ pub(crate) async fn run(
     Ok(())
 }
 
-async fn read_line(input: &mut BufReader<File>) -> std::io::Result<Option<Vec<u8>>> {
+/// Of a line that is too long, only so much that this is seen: what no line end is in may have any size.
+async fn read_line(input: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
-    if input.read_until(b'\n', &mut line).await? == 0 {
+    if (&mut *input).take(LONGEST as u64 + 1).read_until(b'\n', &mut line).await? == 0 {
         return Ok(None);
+    }
+    if line.last() != Some(&b'\n') && line.len() > LONGEST {
+        pass_line(input).await?;
     }
     for end in [b'\n', b'\r'] {
         line.pop_if(|last| *last == end);
@@ -68,25 +80,42 @@ async fn read_line(input: &mut BufReader<File>) -> std::io::Result<Option<Vec<u8
     Ok(Some(line))
 }
 
-fn parse(context: &Context, number: u64, line: &[u8]) -> Line {
+async fn pass_line(input: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<()> {
+    loop {
+        let buffer = input.fill_buf().await?;
+        let (length, ended) = match buffer.iter().position(|byte| *byte == b'\n') {
+            Some(at) => (at + 1, true),
+            None => (buffer.len(), buffer.is_empty()),
+        };
+        input.consume(length);
+        if ended {
+            return Ok(());
+        }
+    }
+}
+
+fn parse(number: u64, line: &[u8]) -> Line {
     let line = if number == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
-    let bad = |why: &str| {
-        context.warnings.add(format!("line {number} of the key list was left out: {why}"));
-        None
+    let holds = match std::str::from_utf8(line) {
+        Ok("") => Holds::Nothing,
+        _ if line.len() > LONGEST => Holds::Bad(bad(number, line, "it is longer than any key")),
+        Ok(text) => Holds::Key(ObjectKey::from_line(text)),
+        Err(_) => Holds::Bad(bad(number, line, "it is not UTF-8; write such bytes as %XX")),
     };
-    let key = match std::str::from_utf8(line) {
-        Ok("") => None,
-        _ if line.len() > LONGEST => bad("it is longer than any key"),
-        Ok(text) => Some(ObjectKey::from_line(text)),
-        Err(_) => bad("it is not UTF-8; write such bytes as %XX"),
-    };
-    Line { number, key }
+    Line { number, holds }
 }
 
 /// One line, one segment: so a task never ends in the middle of one.
 async fn look(context: &Context, line: Line) -> Result<Segment, Halt> {
     let mut segment = Segment { lines: line.number, ..Segment::default() };
-    let Some(key) = line.key else { return Ok(segment) };
+    let key = match line.holds {
+        Holds::Nothing => return Ok(segment),
+        Holds::Key(key) => key,
+        Holds::Bad(entry) => {
+            segment.entries.push(entry);
+            return Ok(segment);
+        }
+    };
     let mut patience = context.patience();
     let entry = loop {
         match context.source.head(&key).await {

@@ -247,13 +247,13 @@ fn send(
         let mut segment = Segment { lines: lines.number, ..Segment::default() };
         match lines.kind(list.columns) {
             Kind::Blank => {}
-            Kind::Bad(why) => segment.entries.push(bad(lines.number, lines.text(), &why)),
+            Kind::Bad(why) => segment.entries.push(bad_url(lines.number, lines.text(), &why)),
             Kind::Object { .. } if list.repeats.is_same(lines.number) => {}
             Kind::Object { key, .. } if list.repeats.is_clashing(lines.number) => {
                 let earlier = list.repeats.first_of(lines.number);
                 let earlier = earlier.map_or("an earlier line".to_owned(), |line| format!("line {line}"));
                 let why = format!("{earlier} gives the key {key:?} with another URL");
-                segment.entries.push(bad(lines.number, lines.text(), &why));
+                segment.entries.push(bad_url(lines.number, lines.text(), &why));
             }
             Kind::Object { origin: begin, domain: there, key } => {
                 if *origin != *begin {
@@ -290,15 +290,19 @@ pub(crate) fn changed(list: &Path) -> ScanError {
     ))
 }
 
+/// Of what there is, and how much, nobody knows anything.
+fn bad_url(number: u64, line: &[u8], why: &str) -> Entry {
+    Entry { size_unknown: true, ..bad(number, line, why) }
+}
+
 /// A line that names no object is answered for as one that failed.
-fn bad(number: u64, line: &[u8], why: &str) -> Entry {
+pub(crate) fn bad(number: u64, line: &[u8], why: &str) -> Entry {
     let text = shown(&String::from_utf8_lossy(&line[..line.len().min(SHOWN)]));
     Entry {
         key: ObjectKey::new(text),
         refused: Some(format!(
             "line {number} of the list: {why}. Correct the line, and import the list of what failed."
         )),
-        size_unknown: true,
         ..Entry::default()
     }
 }

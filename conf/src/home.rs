@@ -116,9 +116,4 @@ impl Home {
     pub fn job(&self, job: &str) -> PathBuf {
         self.master().join("jobs").join(job)
     }
-
-    /// `worker/`: scratch of the worker on this host.
-    pub fn worker(&self) -> PathBuf {
-        self.0.join("worker")
-    }
 }

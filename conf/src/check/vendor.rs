@@ -16,9 +16,6 @@ pub(super) fn provider(read: &mut Reader<'_>, section: &str) -> String {
 /// The address as it is given, or as the region says it; an empty one was not given.
 pub(super) fn address(read: &mut Reader<'_>, section: &str, end: &Endpoint) -> Option<String> {
     let text = read.text(section, "endpoint").unwrap_or_default();
-    if end.kind == EndpointType::Http {
-        return Some("https://localhost".to_owned());
-    }
     if text.trim().is_empty() {
         return Some(address::of_region(end.kind, &end.provider, &end.region).unwrap_or_default());
     }

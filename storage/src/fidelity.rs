@@ -14,6 +14,7 @@ mod tests;
 
 use std::fmt;
 
+use conf::Endpoint;
 use conf::job::EndpointType;
 
 pub use encode::{Names, Values, percent, rfc_2047, rfc_5987, rfc_6266, text_of};
@@ -129,6 +130,15 @@ pub const HEADERS: [(Property, &str); 6] = [
 pub fn of(kind: EndpointType) -> &'static Service {
     let row = table::SERVICES.iter().find(|service| service.kind == kind);
     row.copied().unwrap_or(&table::S3)
+}
+
+/// The row of an endpoint: not every service that speaks S3 has Amazon's rules of metadata.
+pub(crate) fn at(endpoint: &Endpoint) -> &'static Service {
+    match (endpoint.kind, &*endpoint.provider) {
+        (EndpointType::S3, "obs") => &table::S3_AT_OBS,
+        (EndpointType::S3, "tos" | "gcs") => &table::S3_AT_OTHERS,
+        (kind, _) => of(kind),
+    }
 }
 
 // === impl Property ===

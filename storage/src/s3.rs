@@ -103,7 +103,7 @@ impl S3Store {
         let below = !endpoint.prefix.is_empty();
         Ok(S3Store(Arc::new(Client {
             dialect,
-            carries: fidelity::of(endpoint.kind),
+            carries: fidelity::at(endpoint),
             signing: Signing::new(endpoint, dialect),
             endpoint: Arc::new(endpoint.clone()),
             scheme,

@@ -19,10 +19,39 @@ fn fate(from: &Service, to: &Service, property: Property) -> &'static str {
         (Way::No, _) => " ",
         (_, Way::No) if on_request => "x",
         (_, Way::No) => "!",
+        _ if on_request && !is_carried(read, write, property) => "x",
         _ if on_request => "?",
         (_, Way::As(_)) if property == Property::Metadata && holds_all(from, to) => "=",
         (_, Way::As(_)) => "~",
         _ => "=",
+    }
+}
+
+/// There is a key that carries it: an access list that can only be set anew is not, nor is a link of a directory.
+fn is_carried(read: Way, write: Way, property: Property) -> bool {
+    let key = match property {
+        Property::Acl => "carry_acl",
+        Property::Symlink => "symlinks",
+        _ => return true,
+    };
+    let names = |way: Way| matches!(way, Way::Asked(keys) if keys.split(", ").any(|name| name == key));
+    names(read) && names(write)
+}
+
+#[test]
+fn what_is_carried_on_request_is_what_the_check_of_a_job_accepts() {
+    use conf::job::EndpointType;
+    let rules: [(Property, fn(EndpointType) -> bool); 3] = [
+        (Property::Tags, EndpointType::has_tags),
+        (Property::Acl, EndpointType::tells_acls),
+        (Property::Symlink, |kind| kind == EndpointType::Oss),
+    ];
+    for (property, has) in rules {
+        for (from, to) in SERVICES.into_iter().flat_map(|from| SERVICES.map(|to| (from, to))) {
+            let accepted = has(from.kind) && has(to.kind);
+            let names = (from.name, to.name);
+            assert_eq!(fate(from, to, property) == "?", accepted, "{property} of {names:?}");
+        }
     }
 }
 

@@ -95,6 +95,23 @@ pub(super) static S3: Service = Service {
     tags: Some(Tags { most: 10, name: 128, value: 256, signs: "+-=._:/@" }),
 };
 
+/// OBS over S3: names of letters, digits and hyphens, values of ASCII, which its own SDK percent-encodes. RFC 2047
+/// would stay there as it is written.
+pub(super) static S3_AT_OBS: Service =
+    Service { metadata: Some(Metadata { names: Names::Hyphens, ..PERCENT_OVER_S3 }), ..S3 };
+
+/// TOS and Google over S3: nobody says that they decode RFC 2047; TOS's own SDK percent-encodes.
+pub(super) static S3_AT_OTHERS: Service = Service { metadata: Some(PERCENT_OVER_S3), ..S3 };
+
+const PERCENT_OVER_S3: Metadata = Metadata {
+    prefix: "x-amz-meta-",
+    most: 2048,
+    each: 2048,
+    names: Names::Token,
+    values: Values::Percent,
+    one_space: true,
+};
+
 /// Alibaba Cloud OSS: PutObject ("x-oss-meta-*: 8 KB in all; letters, digits and hyphens"), PutObjectTagging,
 /// PutObjectACL, PutSymlink.
 pub(super) static OSS: Service = Service {

@@ -189,3 +189,21 @@ proptest! {
         }
     }
 }
+
+/// What does not decode RFC 2047 would keep it as a text that nobody wrote, and nobody would be told.
+#[test]
+fn services_that_speak_s3_without_its_decoding_get_percent_signs_and_a_note() {
+    let at = |provider: &str| {
+        let endpoint = Endpoint { kind: EndpointType::S3, provider: provider.into(), ..Endpoint::default() };
+        super::at(&endpoint).encode(&user(&[("my_name", "h\u{e9}")])).unwrap()
+    };
+    for (provider, name) in
+        [("obs", "x-amz-meta-my-name"), ("tos", "x-amz-meta-my_name"), ("gcs", "x-amz-meta-my_name")]
+    {
+        let (written, notes) = at(provider);
+        assert_eq!(written, [(name.to_owned(), "h%C3%A9".to_owned())], "{provider}");
+        assert!(!notes.is_empty(), "{provider}: it is not said");
+    }
+    let (written, notes) = at("minio");
+    assert!(written[0].1.starts_with("=?UTF-8?") && notes.is_empty(), "{written:?} {notes:?}");
+}

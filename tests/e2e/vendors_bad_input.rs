@@ -187,3 +187,30 @@ fn a_token_that_expires_while_a_list_of_keys_is_read_pauses_the_job() {
         assert!(said.out.contains("ACCESS_DENIED"), "{dialect:?}: {}", said.out);
     }
 }
+
+/// A public bucket that may be read and not listed, and keys that may only get objects.
+#[test]
+fn a_list_of_keys_needs_no_right_to_list() {
+    for dialect in ALL {
+        let (server, side) = server(dialect);
+        server.plan(Fault {
+            method: "GET",
+            contains: "max-keys=".into(),
+            skip: 0,
+            times: u32::MAX,
+            action: Action::Status(403, "AccessDenied", None),
+        });
+        refused(&side, "", &["AccessDenied"]);
+        let (home, folder) = (Home::new(), TempDir::new().unwrap());
+        let list = home.path().join("keys");
+        home.write("keys", "o-00\no-01\n");
+        let text = format!(
+            "name = \"local_test\"\n{}key_list = {list:?}\n{}",
+            side.section("source"),
+            Side::local(folder.path()).section("destination")
+        );
+        home.write("conf/local_job.toml", &text);
+        home.import(0, &["--restart"]);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "{dialect:?}");
+    }
+}

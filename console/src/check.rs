@@ -8,6 +8,7 @@ use conf::job::EndpointType;
 use conf::load::Checked;
 use conf::{Endpoint, Home, JobConf, SysConf};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use proto::text::counted;
 use storage::open::Context;
 use storage::{ErrorKind, Meter, Source, retry};
 
@@ -86,8 +87,8 @@ fn take<T>(loaded: Result<Checked<T>, Vec<conf::load::Problem>>, output: &Output
         Err(problems) => {
             let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
             Err(Failure::usage(format!(
-                "the configuration has {} problem(s):\n{}",
-                lines.len(),
+                "the configuration has {}:\n{}",
+                counted(lines.len() as u64, "problem"),
                 lines.join("\n")
             )))
         }

@@ -6,7 +6,7 @@ pub(crate) use proto::text::grouped as count;
 use proto::v1;
 use serde_json::{Value, json};
 
-/// The document of `stat JOB --output json` (DESIGN, "What users see"). Fields are only ever added.
+/// The document of `stat JOB --output json`. Scripts read it: fields are only ever added.
 pub(crate) fn document(stat: &v1::JobStat) -> Value {
     let bytes =
         |done: bool| if done && stat.sizes_unknown == 0 { json!(stat.scan_bytes) } else { Value::Null };

@@ -151,14 +151,18 @@ pub fn next_step(kind: ErrorKind) -> &'static str {
         ErrorKind::BucketNotFound => "Create the bucket (or directory), or correct its name in the job file.",
         ErrorKind::UploadNotFound => "The upload was aborted by somebody else; a retry begins a new one.",
         ErrorKind::AccessDenied => "Give these keys the right to do it, or use other keys.",
-        ErrorKind::BadCredentials => "Correct access_key and secret_key in the job file.",
+        ErrorKind::BadCredentials => {
+            "Correct access_key and secret_key in the job file, or the sas_token, connection_string or identity that stand in their place."
+        }
         ErrorKind::CredentialsExpired => "Provide fresh credentials, then go on.",
         ErrorKind::ClockSkew => "Set this host's clock (for example with NTP), then go on.",
         ErrorKind::Throttled => "The service is at its limit: set requests_per_s lower, or go on later.",
         ErrorKind::PreconditionFailed => {
             "It was changed meanwhile: a retry or the next round takes the new version."
         }
-        ErrorKind::InvalidName => "The destination cannot hold this name: rename it at the source.",
+        ErrorKind::InvalidName => {
+            "The destination cannot hold this name: give it another with [[rename]], or rename it at the source."
+        }
         ErrorKind::Archived => "Restore it at the source, then retry.",
         ErrorKind::Timeout => "Check the network between here and the endpoint; retry.",
         ErrorKind::Unreachable => "Check the endpoint's name, port and scheme, the proxy, and the network.",

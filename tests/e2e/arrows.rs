@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// What each crate may use of ours (DESIGN: console → roles → storage → conf, all → proto).
+/// What each crate may use of ours (console → roles → storage → conf, all → proto).
 const ALLOWED: [(&str, &[&str]); 7] = [
     ("proto", &[]),
     ("conf", &[]),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use conf::load::Problem;
+use proto::text::counted;
 use serde_json::{Value, json};
 
 use crate::cli::Config;
@@ -35,7 +36,7 @@ fn check(file: &Path, output: &Output) -> Outcome {
         output.text(&format!("{}: good", file.display()));
         return Ok(Exit::Done);
     }
-    output.note(&format!("{} problem(s) in {}", problems.len(), file.display()));
+    output.note(&format!("{} in {}", counted(problems.len() as u64, "problem"), file.display()));
     Ok(Exit::Usage)
 }
 

@@ -12,6 +12,8 @@ pub struct Problem {
     pub line: Option<usize>,
     /// What is wrong and what to do. Never holds a secret.
     pub message: String,
+    /// Nothing fails by it: it is said beside what is wrong.
+    pub odd: bool,
 }
 
 impl fmt::Display for Problem {
@@ -48,14 +50,14 @@ impl Problems {
     }
 
     pub(crate) fn error(&mut self, line: Option<usize>, message: impl Into<String>) {
-        self.errors.push(Problem { path: self.path.clone(), line, message: message.into() });
+        self.errors.push(Problem { path: self.path.clone(), line, message: message.into(), odd: false });
     }
 
     pub(crate) fn warn(&mut self, line: Option<usize>, message: impl Into<String>) {
-        self.warnings.push(Problem { path: self.path.clone(), line, message: message.into() });
+        self.warnings.push(Problem { path: self.path.clone(), line, message: message.into(), odd: true });
     }
 
-    /// The value with the warnings; or every error.
+    /// The value with the warnings; or every error, and behind them what is odd, so that it need not be found later.
     pub(crate) fn finish<T>(mut self, value: Option<T>) -> Result<Checked<T>, Vec<Problem>> {
         self.errors.sort_by_key(|problem| problem.line);
         self.warnings.sort_by_key(|problem| problem.line);
@@ -63,9 +65,9 @@ impl Problems {
             Some(value) if self.errors.is_empty() => Ok(Checked { value, warnings: self.warnings }),
             None if self.errors.is_empty() => {
                 self.error(None, "this file cannot be used");
-                Err(self.errors)
+                Err([self.errors, self.warnings].concat())
             }
-            _ => Err(self.errors),
+            _ => Err([self.errors, self.warnings].concat()),
         }
     }
 }

@@ -85,7 +85,9 @@ fn take<T>(loaded: Result<Checked<T>, Vec<conf::load::Problem>>, output: &Output
             Ok(checked.value)
         }
         Err(problems) => {
-            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            let (odd, wrong): (Vec<_>, Vec<_>) = problems.iter().partition(|problem| problem.odd);
+            odd.iter().for_each(|warning| output.note(&format!("warning: {warning}")));
+            let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
             Err(Failure::usage(format!(
                 "the configuration has {}:\n{}",
                 counted(lines.len() as u64, "problem"),

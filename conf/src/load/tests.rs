@@ -40,6 +40,11 @@ fn text(top: &str, source: &str, destination: &str, rest: &str) -> String {
     )
 }
 
+/// Without what is only odd.
+fn wrong(problems: Vec<Problem>) -> Vec<Problem> {
+    problems.into_iter().filter(|problem| !problem.odd).collect()
+}
+
 fn said(problems: &[Problem]) -> Vec<String> {
     problems.iter().map(|p| format!("{}: {}", p.line.unwrap_or(0), p.message)).collect()
 }
@@ -48,7 +53,7 @@ fn load(text: &str) -> Result<(JobConf, Vec<String>), Vec<String>> {
     let files = Files::new();
     match job(&files.write("a.toml", text)) {
         Ok(checked) => Ok((checked.value, said(&checked.warnings))),
-        Err(problems) => Err(said(&problems)),
+        Err(problems) => Err(said(&wrong(problems))),
     }
 }
 
@@ -423,4 +428,15 @@ fn secrets_that_others_may_read_are_warned_of_and_never_shown() {
         "",
     ));
     assert!(!format!("{bad:?}").contains("hunter2"));
+}
+
+/// Whoever mends the one would come upon the other a run later.
+#[test]
+fn what_is_odd_is_said_beside_what_is_wrong() {
+    let files = Files::new();
+    let text = text("priority = \"high\"", "prefix = \"2026\"", "", "");
+    let problems = job(&files.write("job.toml", text)).unwrap_err();
+    let odd: Vec<bool> = problems.iter().map(|problem| problem.odd).collect();
+    assert_eq!(odd, [false, true], "{problems:?}");
+    assert!(problems[1].message.contains("does not end in a slash"), "{problems:?}");
 }

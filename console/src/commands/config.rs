@@ -22,7 +22,7 @@ fn check(file: &Path, output: &Output) -> Outcome {
     must_exist(file)?;
     let (warnings, problems) = match conf::load::convert(file) {
         Ok(checked) => (checked.warnings, Vec::new()),
-        Err(problems) => (Vec::new(), problems),
+        Err(problems) => problems.into_iter().partition(|problem| problem.odd),
     };
     for warning in &warnings {
         output.note(&format!("warning: {warning}"));
@@ -55,7 +55,8 @@ fn convert(file: &Path, output: &Output) -> Outcome {
             Ok(Exit::Done)
         }
         Err(problems) => {
-            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            let wrong = problems.iter().filter(|problem| !problem.odd);
+            let lines: Vec<String> = wrong.map(ToString::to_string).collect();
             Err(Failure::usage(lines.join("\n")))
         }
     }

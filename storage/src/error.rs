@@ -62,6 +62,8 @@ pub enum ErrorKind {
     Corrupted,
     /// Too large, a part that is refused, bad metadata: the request can never succeed.
     Refused,
+    /// The object's metadata is more than the service holds.
+    MetadataTooLarge,
     /// Another region or endpoint has the bucket; the message names it where the service did.
     WrongEndpoint,
     /// The service answered something that the protocol does not allow.

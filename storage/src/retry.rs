@@ -93,6 +93,7 @@ pub fn retryable(kind: ErrorKind) -> bool {
         | ErrorKind::InvalidName
         | ErrorKind::Archived
         | ErrorKind::Refused
+        | ErrorKind::MetadataTooLarge
         | ErrorKind::WrongEndpoint
         | ErrorKind::Unsupported
         | ErrorKind::DiskFull
@@ -126,8 +127,10 @@ pub fn is_systemic(kind: ErrorKind) -> bool {
 
 /// The code of the object that failed with this error.
 pub fn object_code(error: &Error) -> ObjectErrorCode {
-    let reading =
-        matches!(error.op(), Op::Get | Op::Head | Op::List | Op::Open | Op::Tags | Op::Acl | Op::Link);
+    let reading = matches!(
+        error.op(),
+        Op::Get | Op::Head | Op::List | Op::Open | Op::Tags | Op::Acl | Op::Link | Op::Restore
+    );
     match error.kind() {
         ErrorKind::NotFound if reading => ObjectErrorCode::SourceGone,
         ErrorKind::PreconditionFailed if reading => ObjectErrorCode::SourceChanged,
@@ -171,6 +174,9 @@ pub fn next_step(kind: ErrorKind) -> &'static str {
             "Bytes were damaged on the way or at rest: retry; if it stays, check that object."
         }
         ErrorKind::Refused => "The service refuses this request for good; its message says why.",
+        ErrorKind::MetadataTooLarge => {
+            "Shorten the object's metadata at the source, or choose a destination that takes more."
+        }
         ErrorKind::WrongEndpoint => "Use the endpoint and region that the message names.",
         ErrorKind::Protocol => {
             "The endpoint does not speak this protocol as it should: check type and endpoint."
@@ -255,6 +261,8 @@ mod tests {
         assert_eq!(object_code(&Error::new(ErrorKind::NotFound, Op::Get, "")), ObjectErrorCode::SourceGone);
         assert_eq!(object_code(&Error::new(ErrorKind::NotFound, Op::Put, "")), ObjectErrorCode::UploadFailed);
         assert_eq!(object_code(&Error::new(ErrorKind::Broken, Op::Get, "")), ObjectErrorCode::DownloadFailed);
+        let restore = Error::new(ErrorKind::Refused, Op::Restore, "");
+        assert_eq!(object_code(&restore), ObjectErrorCode::DownloadFailed, "it is the source's");
         assert_eq!(object_code(&Error::new(ErrorKind::Conflict, Op::Put, "")), ObjectErrorCode::UploadFailed);
     }
 }

@@ -472,19 +472,16 @@ impl Mover {
             },
             known => known,
         };
-        let skipped = |note: &str| Done {
+        let Choice::Leave(why) = choice else { return Ok(None) };
+        Ok(Some(Done {
             size: trip.entry.size,
             proof: Proof::Existing,
             value: String::new(),
             source_proved: false,
-            notes: vec![note.to_owned()],
+            notes: vec![why.to_owned()],
             not_carried: Vec::new(),
             skipped: true,
-        };
-        match choice {
-            Choice::Leave(why) => Ok(Some(skipped(why))),
-            Choice::Move | Choice::Ask => Ok(None),
-        }
+        }))
     }
 }
 

@@ -117,8 +117,8 @@ impl Client {
         mut call: Call<'a>,
         options: &PutOptions,
     ) -> Result<(Call<'a>, Vec<String>)> {
-        let (pairs, notes) =
-            headers::for_write(&options.headers).map_err(|why| call.error(ErrorKind::Refused, why))?;
+        let (pairs, notes) = headers::for_write(&options.headers)
+            .map_err(|why| call.error(ErrorKind::MetadataTooLarge, why))?;
         for (name, value) in &pairs {
             call = call.header(name, value);
         }

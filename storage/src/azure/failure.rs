@@ -57,7 +57,7 @@ const CODES: &[(&str, ErrorKind)] = &[
     ("InvalidUri", ErrorKind::InvalidName),
     ("InvalidMetadata", ErrorKind::Refused),
     ("EmptyMetadataKey", ErrorKind::Refused),
-    ("MetadataTooLarge", ErrorKind::Refused),
+    ("MetadataTooLarge", ErrorKind::MetadataTooLarge),
     ("RequestBodyTooLarge", ErrorKind::Refused),
     ("MissingContentLengthHeader", ErrorKind::Refused),
     ("InvalidHeaderValue", ErrorKind::Refused),

@@ -193,7 +193,7 @@ fn recorded_refusals_get_the_right_kind() {
         (Op::Complete, 400, "InvalidBlockList", "", ErrorKind::UploadNotFound),
         (Op::Put, 400, "OutOfRangeInput", "", ErrorKind::InvalidName),
         (Op::Put, 400, "InvalidResourceName", "", ErrorKind::InvalidName),
-        (Op::Put, 400, "MetadataTooLarge", "", ErrorKind::Refused),
+        (Op::Put, 400, "MetadataTooLarge", "", ErrorKind::MetadataTooLarge),
         (Op::List, 400, "AccountRequiresHttps", "", ErrorKind::WrongEndpoint),
         (Op::Put, 502, "", "", ErrorKind::ServiceFailure),
         (Op::Put, 400, "SomethingNew", "", ErrorKind::Refused),

@@ -46,7 +46,7 @@ pub(super) const SHARED: &[(&str, ErrorKind)] = &[
     ("EntityTooSmall", ErrorKind::Refused),
     ("InvalidPart", ErrorKind::Refused),
     ("InvalidPartOrder", ErrorKind::Refused),
-    ("MetadataTooLarge", ErrorKind::Refused),
+    ("MetadataTooLarge", ErrorKind::MetadataTooLarge),
     ("MissingContentLength", ErrorKind::Refused),
     ("InvalidArgument", ErrorKind::Refused),
     ("InvalidRequest", ErrorKind::Refused),

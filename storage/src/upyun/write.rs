@@ -59,7 +59,7 @@ impl Client {
 
     /// What goes beside the bytes.
     pub(super) fn carried(&self, call: &Call<'_>, options: &PutOptions) -> Result<Carried> {
-        for_write(&options.headers).map_err(|why| call.error(ErrorKind::Refused, why))
+        for_write(&options.headers).map_err(|why| call.error(ErrorKind::MetadataTooLarge, why))
     }
 
     /// "A file that was uploaded in parts cannot be overwritten in another way": where one stands, the bytes go in

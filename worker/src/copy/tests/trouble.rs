@@ -230,6 +230,11 @@ async fn an_unknown_error_aborts_where_the_job_wants_it() {
     line.source.fail_next(Op::Get, None, u32::MAX, ErrorKind::Protocol);
     let moved = line.moved(&line.source.entry("k").unwrap()).await;
     assert!(matches!(moved, Moved::Abort { .. }), "{moved:?}");
+    // It is known what this is.
+    let mut line = Line::new();
+    line.job.transfer.abort_on_unknown_error = true;
+    line.destination.fail_next(Op::Put, None, 1, ErrorKind::MetadataTooLarge);
+    assert_eq!(line.record("much", bytes(10)).await.code, "UPLOAD_FAILED");
 }
 
 #[tokio::test(start_paused = true)]

@@ -253,13 +253,22 @@ pub fn rfc_6266(value: &str) -> Option<String> {
         quoted ^= c == '"';
         c == ';' && !quoted
     });
-    for piece in pieces.map(str::trim) {
+    let pieces: Vec<&str> = pieces.map(str::trim).collect();
+    let has = |wanted: &str| {
+        let names = pieces.iter().filter_map(|piece| piece.split_once('='));
+        names.map(|(name, _)| name.trim()).any(|name| name.eq_ignore_ascii_case(wanted))
+    };
+    for piece in &pieces {
         if is_printable(piece) {
-            parts.push(piece.to_owned());
+            parts.push((*piece).to_owned());
             continue;
         }
         let (name, given) = piece.split_once('=')?;
         let (name, given) = (name.trim(), given.trim());
+        // Once each (RFC 6266, 4.1), and readers prefer the extended one (4.3).
+        if has(&format!("{name}*")) {
+            continue;
+        }
         let inner = given.strip_prefix('"').and_then(|given| given.strip_suffix('"')).unwrap_or(given);
         let good = is_printable(name) && !name.is_empty() && !inner.contains(char::is_control);
         parts.push(good.then(|| format!("{name}*={}", rfc_5987(inner)))?);

@@ -63,6 +63,11 @@ fn the_examples_of_rfc_5987_and_rfc_6266() {
         "attachment; filename=\"EURO; rates\"; filename*=UTF-8''%E2%82%AC%3Bx"
     );
     assert_eq!(rfc_6266("größe"), None);
+    assert_eq!(
+        rfc_6266("attachment; filename=\"测.txt\"; FileName*=UTF-8''%E6%B5%8B.txt").unwrap(),
+        "attachment; FileName*=UTF-8''%E6%B5%8B.txt",
+        "each parameter once"
+    );
     assert_eq!(rfc_6266("attachment; filename=\"\u{1}\""), None);
 }
 

@@ -14,13 +14,15 @@ pub(super) fn meta(dialect: &Dialect, carries: &Service, headers: &HeaderMap, si
     let class =
         ["storage-class", "object-type"].map(|name| header(headers, &format!("{}{name}", dialect.prefix)));
     let [class, kind] = class;
-    let mut kept_back = kept_back(headers);
+    let mut kept_back = kept_back(dialect, headers);
+    let content = answered::content(headers, &mut kept_back);
+    let content_encoding = content.content_encoding.clone().and_then(stored_encoding);
     let user = user(dialect, carries, headers, &mut kept_back);
     ObjectMeta {
         size,
         modified_ms: http_time(&header(headers, "last-modified")).map(|time| time.as_millisecond()),
         class: plain_class(&class, &kind),
-        headers: Headers { user, ..answered::content(headers, &mut kept_back) },
+        headers: Headers { user, content_encoding, ..content },
         checksums: stated(dialect, headers, etag.as_deref()),
         etag,
         kept_back,
@@ -86,6 +88,20 @@ pub(super) fn etag_is_md5(dialect: &Dialect, headers: &HeaderMap) -> bool {
         && matches!(kind.as_str(), "" | "Normal")
 }
 
+/// `aws-chunked` is the form in which an upload's body travelled; some services keep it as if it were one of the bytes
+/// (Amazon S3 API reference, "Signature calculations: transferring payload in multiple chunks").
+fn stored_encoding(value: String) -> Option<String> {
+    if !is_chunked(&value) {
+        return Some(value);
+    }
+    let rest = value.split(',').map(str::trim).filter(|one| !one.is_empty() && !is_chunked(one));
+    Some(rest.collect::<Vec<_>>().join(",")).filter(|rest| !rest.is_empty())
+}
+
+fn is_chunked(value: &str) -> bool {
+    value.split(',').any(|one| one.trim().eq_ignore_ascii_case("aws-chunked"))
+}
+
 /// User metadata of an answer, sorted by name. Some services say it twice, under both prefixes.
 pub(super) fn user(
     dialect: &Dialect,
@@ -104,15 +120,31 @@ pub(super) fn user(
     answered::user(found, kept_back)
 }
 
-/// S3 counts the metadata that it does not give back, because no header can hold it (user guide, "Working with
-/// object metadata").
-fn kept_back(headers: &HeaderMap) -> Vec<String> {
+/// What an object has and nobody carries. S3 counts the metadata that it does not give back, because no header can
+/// hold it (user guide, "Working with object metadata").
+fn kept_back(dialect: &Dialect, headers: &HeaderMap) -> Vec<String> {
+    let mut notes = Vec::new();
     match headers.get("x-amz-missing-meta").map(text) {
         Some(count) if count != "0" => {
-            vec![format!("metadata: the source keeps {count} of its entries back")]
+            notes.push(format!("metadata: the source keeps {count} of its entries back"));
         }
-        _ => Vec::new(),
+        _ => {}
     }
+    if headers.get("content-encoding").is_some_and(|value| is_chunked(&text(value))) {
+        notes.push("content-encoding: aws-chunked was the form of an upload".to_owned());
+    }
+    let own = |name: &str| headers.get(format!("{}{name}", dialect.prefix)).map(text);
+    if let Some(to) = own("website-redirect-location") {
+        notes.push(format!("website-redirect-location {to:?}: it is not carried"));
+    }
+    if let Some(mode) = own("object-lock-mode") {
+        let until = own("object-lock-retain-until-date").unwrap_or_default();
+        notes.push(format!("object-lock: {mode} until {until} is not carried"));
+    }
+    if own("object-lock-legal-hold").is_some_and(|hold| hold.eq_ignore_ascii_case("ON")) {
+        notes.push("object-lock: its legal hold is not carried".to_owned());
+    }
+    notes
 }
 
 #[cfg(test)]
@@ -135,6 +167,32 @@ mod tests {
         assert!(found.headers.user.iter().all(|(_, value)| value == "Grüße"), "{:?}", found.headers);
         assert_eq!(found.headers.content_disposition.unwrap(), "attachment; filename=grü.txt");
         assert_eq!(found.kept_back.len(), 1);
+    }
+
+    #[test]
+    fn what_is_no_encoding_of_the_bytes_and_what_nobody_carries_is_told() {
+        let of = |pairs: &[(&'static str, &str)]| {
+            let pairs = pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+            meta(&S3, fidelity::of(EndpointType::S3), &pairs.collect::<HeaderMap>(), 1)
+        };
+        for (given, stored) in [
+            ("gzip", Some("gzip")),
+            ("aws-chunked", None),
+            ("gzip,aws-chunked", Some("gzip")),
+            ("AWS-Chunked, br , gzip", Some("br,gzip")),
+        ] {
+            let found = of(&[("content-encoding", given)]);
+            assert_eq!(found.headers.content_encoding.as_deref(), stored, "{given}");
+            assert_eq!(found.kept_back.len(), usize::from(given != "gzip"), "{given}");
+        }
+        let found = of(&[
+            ("x-amz-website-redirect-location", "/other"),
+            ("x-amz-object-lock-mode", "GOVERNANCE"),
+            ("x-amz-object-lock-retain-until-date", "2030-01-01T00:00:00Z"),
+            ("x-amz-object-lock-legal-hold", "ON"),
+        ]);
+        assert_eq!(found.kept_back.len(), 3, "{:?}", found.kept_back);
+        assert!(of(&[("x-amz-object-lock-legal-hold", "OFF")]).kept_back.is_empty());
     }
 
     #[test]

@@ -39,6 +39,9 @@ pub(crate) struct Dialect {
     /// Also in the answer to a read of a range, for the whole object. Amazon states the checksum of a part there, where
     /// the range is one, and else none ("Checking object integrity", part-level checksums).
     pub(crate) sums_with_ranges: bool,
+    /// Sent with a read, so that the bytes come as they are stored: with `identity`, or, where a service unpacks what
+    /// the reader does not say to understand, with `gzip`.
+    pub(crate) accept_encoding: &'static str,
     /// Sent with a read, so that ranges and checksums are as expected.
     pub(crate) read_headers: &'static [(&'static str, &'static str)],
     pub(crate) listing: Listing,

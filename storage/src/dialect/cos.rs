@@ -16,6 +16,7 @@ pub(crate) static COS: Dialect = Dialect {
     also: "",
     sums: &[Sum::always(CrcAlgorithm::Crc64Xz, "x-cos-hash-crc64ecma", Form::Decimal)],
     sums_with_ranges: false,
+    accept_encoding: "identity",
     read_headers: &[],
     // "GET Bucket (List Objects)" knows marker and NextMarker alone.
     listing: Listing { v1: true, encoding: Encoding::Honest, token_encoded: false },

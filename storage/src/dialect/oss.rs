@@ -14,8 +14,9 @@ pub(crate) static OSS: Dialect = Dialect {
     prefix: "x-oss-",
     also: "",
     sums: &[Sum::always(CrcAlgorithm::Crc64Xz, "x-oss-hash-crc64ecma", Form::Decimal)],
-    // Without it a range that cannot be satisfied is answered with 200 and the whole object (GetObject).
     sums_with_ranges: true,
+    accept_encoding: "identity",
+    // Without it a range that cannot be satisfied is answered with 200 and the whole object (GetObject).
     read_headers: &[("x-oss-range-behavior", "standard")],
     listing: Listing { v1: false, encoding: Encoding::Honest, token_encoded: true },
     signs_body: false,

@@ -24,15 +24,18 @@ static AWS: Dialect =
 /// As Amazon S3, where the bucket stands in the path unless its administrator made names for buckets.
 static MINIO: Dialect = Dialect { name: "minio", path_style: true, ..BASE };
 
-/// Parts have to be of one size, which they are.
-static R2: Dialect = Dialect { name: "r2", etag_is_md5_of_parts: false, ..BASE };
+/// Parts have to be of one size, which they are. It unpacks objects of `Content-Encoding: gzip` for readers that do not
+/// take it (rclone, "s3: fix download of compressed files from Cloudflare R2").
+static R2: Dialect = Dialect { name: "r2", accept_encoding: "gzip", etag_is_md5_of_parts: false, ..BASE };
 
 /// Its XML interface with HMAC keys. It changes `accept-encoding` on the way, which is never signed here, and
-/// refuses Amazon's checksum headers.
+/// refuses Amazon's checksum headers. It unpacks objects of `Content-Encoding: gzip` for readers that do not take it
+/// (Cloud Storage, "Transcoding of gzip-compressed files").
 static GCS: Dialect = Dialect {
     name: "gcs",
     also: "x-goog-",
     sums: &[Sum::stated(CrcAlgorithm::Crc32Iscsi, "x-goog-hash", Form::Goog)],
+    accept_encoding: "gzip",
     read_headers: &[],
     no_overwrite: None,
     kms_key: "",

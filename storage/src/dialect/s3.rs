@@ -15,6 +15,7 @@ pub(super) const BASE: Dialect = Dialect {
     also: "",
     sums: Sum::AMAZON,
     sums_with_ranges: false,
+    accept_encoding: "identity",
     read_headers: &[("x-amz-checksum-mode", "ENABLED")],
     listing: Listing { v1: false, encoding: Encoding::Unsure, token_encoded: false },
     signs_body: false,

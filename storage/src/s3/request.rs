@@ -133,8 +133,8 @@ impl Client {
             .headers
             .insert(USER_AGENT, HeaderValue::from_static(concat!("brigade/", env!("CARGO_PKG_VERSION"))));
         call.hidden.keep(&parts.headers, &self.endpoint);
-        if call.op == Op::Get {
-            parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if matches!(call.op, Op::Get | Op::Head) {
+            parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(self.dialect.accept_encoding));
         }
         if matches!(call.method, Method::PUT | Method::POST) {
             parts.headers.insert(CONTENT_LENGTH, call.payload.len().into());

@@ -53,6 +53,8 @@ pub struct Wish<'a> {
 pub enum Asked {
     /// It will be restored; or somebody asked before.
     Restoring,
+    /// Not now: the service asks to come again later. Nobody waits for it meanwhile.
+    Later,
     /// It can be read already.
     Readable,
 }

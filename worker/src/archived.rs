@@ -53,7 +53,7 @@ impl Trip<'_> {
         let class = self.entry.class.as_deref().unwrap_or_default();
         let automatic = class.eq_ignore_ascii_case("INTELLIGENT_TIERING");
         let said = match self.wish(class, automatic).await {
-            Ok(Asked::Restoring) => return Err(Failure::Deferred),
+            Ok(Asked::Restoring | Asked::Later) => return Err(Failure::Deferred),
             Ok(Asked::Readable) => "the restore answers that there is nothing to do".to_owned(),
             Err(Failure::Storage { error, .. })
                 if !retry::retryable(error.kind()) && !retry::is_systemic(error.kind()) =>

@@ -42,6 +42,8 @@ impl Archive for S3Store {
             Ok(answer) if answer.status() == StatusCode::OK => Ok(Asked::Readable),
             Ok(_) => Ok(Asked::Restoring),
             Err(error) if error.code() == "RestoreAlreadyInProgress" => Ok(Asked::Restoring),
+            // "Glacier expedited retrievals are currently not available. Try again later." (HTTP 503)
+            Err(error) if error.code() == "GlacierExpeditedRetrievalNotAvailable" => Ok(Asked::Later),
             Err(error) => Err(error),
         }
     }
@@ -67,22 +69,50 @@ fn stand(kind: EndpointType, prefix: &str, headers: &HeaderMap) -> Stand {
     }
 }
 
+/// "Archive" of OSS refuses the element of tiers.
+fn has_one_speed(kind: EndpointType, class: &str) -> bool {
+    kind == EndpointType::Oss && class.eq_ignore_ascii_case("Archive")
+}
+
+/// The tier and the days that the class has: the others are refused, and objects of several classes share a job.
+///
+/// Sources: Amazon S3 user guide, "Archive retrieval options"; COS, "POST Object restore"; OSS, "RestoreObject".
+fn granted(kind: EndpointType, wish: &Wish<'_>) -> (RestoreTier, u32) {
+    let is = |class: &str| wish.class.eq_ignore_ascii_case(class);
+    let missing = match (kind, wish.tier) {
+        (_, RestoreTier::Standard) => false,
+        (EndpointType::S3 | EndpointType::Cos, RestoreTier::Expedited) => is("DEEP_ARCHIVE"),
+        (EndpointType::Oss, RestoreTier::Bulk) => is("DeepColdArchive"),
+        _ => false,
+    };
+    let tier = if missing { RestoreTier::Standard } else { wish.tier };
+    (tier, if has_one_speed(kind, wish.class) { wish.days.min(7) } else { wish.days })
+}
+
 /// `RestoreRequest`.
 fn body(kind: EndpointType, wish: &Wish<'_>) -> String {
-    let tier = match wish.tier {
+    let (given, days) = granted(kind, wish);
+    let tier = match given {
         RestoreTier::Expedited => "Expedited",
         RestoreTier::Standard => "Standard",
         RestoreTier::Bulk => "Bulk",
     };
-    // "Archive" of OSS has one speed and refuses the element.
-    let one_speed = kind == EndpointType::Oss && wish.class.eq_ignore_ascii_case("Archive");
+    if given != wish.tier || days != wish.days {
+        tracing::info!(
+            class = wish.class,
+            tier,
+            days,
+            "the class has no such tier or time: these are asked for"
+        );
+    }
+    let one_speed = has_one_speed(kind, wish.class);
     let parameters = match kind {
         EndpointType::Oss => "JobParameters",
         EndpointType::Cos => "CASJobParameters",
         _ => "GlacierJobParameters",
     };
     // What comes back for good has no days.
-    let days = if wish.automatic { String::new() } else { format!("<Days>{}</Days>", wish.days) };
+    let days = if wish.automatic { String::new() } else { format!("<Days>{days}</Days>") };
     let speed =
         if one_speed { String::new() } else { format!("<{parameters}><Tier>{tier}</Tier></{parameters}>") };
     let space = match kind {
@@ -115,6 +145,24 @@ mod tests {
         assert_eq!(inner(EndpointType::Oss, wish("ColdArchive", false)), cold);
         let cos = "<Days>3</Days><CASJobParameters><Tier>Bulk</Tier></CASJobParameters>";
         assert_eq!(inner(EndpointType::Cos, wish("ARCHIVE", false)), cos);
+    }
+
+    #[test]
+    fn a_class_is_not_asked_for_what_it_does_not_have() {
+        let of = |kind, class, tier, days| granted(kind, &Wish { class, automatic: false, tier, days });
+        let (fast, plain, bulk) = (RestoreTier::Expedited, RestoreTier::Standard, RestoreTier::Bulk);
+        for (kind, class, tier, days, expected) in [
+            (EndpointType::S3, "GLACIER", fast, 30, (fast, 30)),
+            (EndpointType::S3, "DEEP_ARCHIVE", fast, 30, (plain, 30)),
+            (EndpointType::S3, "DEEP_ARCHIVE", bulk, 30, (bulk, 30)),
+            (EndpointType::Cos, "DEEP_ARCHIVE", fast, 3, (plain, 3)),
+            (EndpointType::Cos, "ARCHIVE", fast, 3, (fast, 3)),
+            (EndpointType::Oss, "DeepColdArchive", bulk, 30, (plain, 30)),
+            (EndpointType::Oss, "ColdArchive", bulk, 30, (bulk, 30)),
+            (EndpointType::Oss, "Archive", plain, 30, (plain, 7)),
+        ] {
+            assert_eq!(of(kind, class, tier, days), expected, "{class}");
+        }
     }
 
     #[test]

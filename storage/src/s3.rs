@@ -63,6 +63,10 @@ pub(crate) struct Client {
     sums_off: AtomicBool,
     /// The same for the parts of an upload: s3s-fs has one and not the other.
     part_sums_off: AtomicBool,
+    /// The bucket's own encryption makes ETags of parts that are no MD5s.
+    part_etags_off: AtomicBool,
+    /// It takes no access lists of objects.
+    acls_off: AtomicBool,
     /// Whether the service encodes the keys of a listing as it says: 0 nobody asked, else what `list` found.
     encoding: AtomicU8,
     /// A checksum was given back: answers without one are exceptions (directory markers of SeaweedFS).
@@ -113,6 +117,8 @@ impl S3Store {
             meter: context.meter.clone(),
             sums_off: AtomicBool::new(false),
             part_sums_off: AtomicBool::new(false),
+            part_etags_off: AtomicBool::new(false),
+            acls_off: AtomicBool::new(false),
             sums_seen: AtomicBool::new(false),
             part_sums_seen: AtomicBool::new(false),
             encoding: AtomicU8::new(list::known_encoding(dialect, uri.host().unwrap_or_default())),

@@ -1,6 +1,7 @@
 //! One object: look, read, write.
 
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -121,8 +122,27 @@ impl Client {
                 self.learn_sums(false);
                 Ok(written)
             }
+            Err(error) if self.learn_acls(&error, options) => {
+                self.put_with(key, options, payload, sums).await
+            }
             other => other,
         }
+    }
+
+    /// Buckets of S3 have no lists of objects unless their owner wants them (S3 user guide, "Controlling ownership of
+    /// objects"): the list that came along with an object stays behind. One that the job names is refused.
+    pub(super) fn learn_acls(&self, error: &Error, options: &PutOptions) -> bool {
+        let refused = error.code() == "AccessControlListNotSupported" && options.acl.is_some();
+        if refused {
+            self.acls_off.store(true, Ordering::Relaxed);
+        }
+        refused
+    }
+
+    /// Notes on what a write leaves out of these.
+    pub(super) fn left_out(&self, options: &PutOptions) -> Option<String> {
+        let out = options.acl.is_some() && self.acls_off.load(Ordering::Relaxed);
+        out.then(|| "acl: the bucket has none".to_owned())
     }
 
     async fn put_with(
@@ -180,8 +200,10 @@ impl Client {
         options: &PutOptions,
         with_acl: bool,
     ) -> Result<(Call<'a>, Vec<String>)> {
-        let (pairs, mut notes) =
-            self.carries.encode(&options.headers).map_err(|why| call.error(ErrorKind::Refused, why))?;
+        let (pairs, mut notes) = self
+            .carries
+            .encode(&options.headers)
+            .map_err(|why| call.error(ErrorKind::MetadataTooLarge, why))?;
         for (name, value) in &pairs {
             call = call.header(name, value);
         }
@@ -200,6 +222,7 @@ impl Client {
         if !endpoint.kms_key_id.is_empty() && !self.dialect.kms_key.is_empty() {
             call = call.header(self.dialect.kms_key, &endpoint.kms_key_id);
         }
+        notes.extend(self.left_out(options));
         Ok((self.no_overwrite(call, options.keep_standing)?, notes))
     }
 
@@ -231,7 +254,10 @@ impl Client {
         if !class.is_empty() {
             call = call.header(&format!("{}storage-class", self.dialect.prefix), class);
         }
-        let acl = options.acl.as_deref().unwrap_or(&self.endpoint.acl);
+        let acl = match &options.acl {
+            Some(_) if self.acls_off.load(Ordering::Relaxed) => "",
+            carried => carried.as_deref().unwrap_or(&self.endpoint.acl),
+        };
         if with_acl && !acl.is_empty() {
             // OSS has lists of buckets under the shorter name (PutObjectACL).
             let object = if self.dialect.scheme == Scheme::Oss { "object-" } else { "" };

@@ -263,3 +263,105 @@ async fn what_must_not_be_written_over_is_said_where_the_request_has_the_header(
         server.asked().iter().map(|asked| asked.header("if-none-match").to_owned()).collect();
     assert_eq!(said, ["", "*"]);
 }
+
+#[tokio::test]
+async fn what_is_stored_packed_is_read_as_it_is_stored() {
+    // Unpacked for who does not take it, as Cloud Storage and R2 do it.
+    let server = Server::start(|asked| match (asked.header("accept-encoding"), asked.has("/packed")) {
+        ("gzip", true) => (200, vec![("content-encoding", "gzip".into())], "packed".into()),
+        _ => answer("what was packed"),
+    })
+    .await;
+    for (name, size) in [("gcs", 6), ("r2", 6), ("minio", 15)] {
+        let store = server.store(provider(name), |_| {});
+        let meta = store.client().head(&"packed".into()).await.unwrap();
+        assert_eq!(meta.size, size, "{name}");
+        let version = Version { size, ..Version::default() };
+        let read = store.client().read(&"packed".into(), None, &version).await.unwrap();
+        let encoding = read.meta.headers.content_encoding.clone();
+        let body: Vec<bytes::Bytes> = read.body.try_collect().await.unwrap();
+        assert_eq!(body.concat().len() as u64, size, "{name}");
+        assert_eq!(encoding.is_some(), size == 6, "{name}");
+    }
+}
+
+fn options() -> PutOptions {
+    PutOptions { acl: Some("public-read".into()), ..PutOptions::default() }
+}
+
+#[tokio::test]
+async fn parts_whose_etags_are_no_md5s_are_checked_by_the_service() {
+    // It encrypts by itself, and states no CRC.
+    let server = Server::start(|asked| match asked.has("partNumber") {
+        true => {
+            let kms = ("x-amz-server-side-encryption", "aws:kms".to_owned());
+            (200, vec![("etag", format!("\"{}\"", "0f".repeat(16))), kms], String::new())
+        }
+        false => {
+            answer("<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
+        }
+    })
+    .await;
+    let store = server.store(provider("ceph"), |_| {});
+    let upload = Destination::begin(&store, &"k".into(), &PutOptions::default()).await.unwrap();
+    for number in [1, 2] {
+        let payload = Payload::from("12345");
+        let done = Destination::part(&store, &upload, number, 0, &payload).await.unwrap();
+        assert_eq!((done.md5, done.etag), (None, "0f".repeat(16)), "{number}");
+    }
+    let sums: Vec<bool> =
+        server.asked()[1..].iter().map(|asked| !asked.header("content-md5").is_empty()).collect();
+    assert_eq!(sums, [false, true, true], "the first goes twice");
+}
+
+#[tokio::test]
+async fn a_bucket_without_access_lists_takes_objects_and_the_record_says_it() {
+    let server = Server::start(|asked| match (asked.header("x-amz-acl"), asked.has("uploads")) {
+        ("", true) => {
+            answer("<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
+        }
+        ("", false) => (200, vec![("etag", "e".into())], String::new()),
+        _ => refusal(400, "AccessControlListNotSupported"),
+    })
+    .await;
+    for large in [false, true] {
+        let store = server.store(&S3, |_| {});
+        let before = server.lines().len();
+        if large {
+            Destination::begin(&store, &"k".into(), &options()).await.unwrap();
+        }
+        for _ in 0..2 {
+            let written = Destination::put(&store, &"k".into(), &options(), &"x".into()).await.unwrap();
+            assert_eq!(written.not_carried, ["acl: the bucket has none"]);
+        }
+        assert_eq!(server.lines().len() - before, 3 + usize::from(large), "it is found out once");
+    }
+    // One that the job names is the job's mistake.
+    let store = server.store(&S3, |endpoint| endpoint.acl = "public-read".into());
+    let error = Destination::put(&store, &"k".into(), &PutOptions::default(), &"x".into()).await.unwrap_err();
+    assert_eq!(error.code(), "AccessControlListNotSupported");
+}
+
+#[tokio::test]
+async fn metadata_that_is_too_much_is_told_with_both_numbers_and_without_a_request() {
+    let server = Server::start(|_| answer("")).await;
+    let store = server.store(&S3, |_| {});
+    let user = vec![("name".to_owned(), "v".repeat(3000))];
+    let headers = crate::meta::Headers { user, ..Default::default() };
+    let options = PutOptions { headers, ..PutOptions::default() };
+    let error = Destination::put(&store, &"k".into(), &options, &"x".into()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::MetadataTooLarge);
+    assert!(error.to_string().contains("3004") && error.to_string().contains("2048"), "{error}");
+    assert!(server.lines().is_empty());
+    assert_eq!(refused(&S3, Op::Put, 400, &refusal(400, "MetadataTooLarge").2).kind(), error.kind());
+}
+
+#[tokio::test]
+async fn a_restore_that_is_not_to_be_had_now_is_no_throttling() {
+    use crate::archive::{Archive, Asked, Wish};
+    let server = Server::start(|_| refusal(503, "GlacierExpeditedRetrievalNotAvailable")).await;
+    let store = server.store(&S3, |_| {});
+    let tier = conf::job::RestoreTier::Expedited;
+    let wish = Wish { class: "GLACIER", automatic: false, tier, days: 3 };
+    assert_eq!(store.restore(&"k".into(), &wish).await.unwrap(), Asked::Later);
+}

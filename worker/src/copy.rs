@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use conf::JobConf;
-use conf::job::{EndpointType, JobKind};
+use conf::job::JobKind;
 use proto::manifest::{CLASS_MISSING, CLASS_UNSEEN, Entry, Existing};
-use proto::{ObjectErrorCode, Proof, v1};
+use proto::{ObjectErrorCode, v1};
 use storage::archive::Archive;
 use storage::meter::RateLimits;
 use storage::open::Context;
-use storage::{Destination, Error, ErrorKind, Meter, ObjectMeta, Side, Source};
+use storage::{Destination, Error, Meter, ObjectMeta, Side, Source};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -28,7 +28,6 @@ use crate::engine::Engine;
 use crate::flight::{Flight, UnderWay};
 use crate::meters::Meters;
 use crate::outcome::{self, Record};
-use crate::skip::{Choice, Standing, choose};
 use crate::trip::{Done, Failure, Tally, Trip};
 
 /// The class of links inside a bucket, whatever its letter case.
@@ -433,55 +432,6 @@ impl Mover {
             done.not_carried.append(&mut lost);
         }
         Ok(done)
-    }
-
-    fn is_tree(&self) -> bool {
-        self.job.destination.kind == EndpointType::Local
-    }
-
-    /// What stands at this job's destination.
-    pub(crate) fn standing_as(&self, standing: Standing) -> Standing {
-        if self.is_tree() { standing.file() } else { standing }
-    }
-
-    /// With `skip_existing`: what the destination has is left alone.
-    pub(crate) async fn already_there(&self, trip: &Trip<'_>) -> Result<Option<Done>, Failure> {
-        // What failed before is not left alone for its size and time: its own wrong write may be what stands there.
-        if !self.job.transfer.skip_existing || trip.again {
-            return Ok(None);
-        }
-        let choice = match &trip.entry.existing {
-            Existing::Absent => return Ok(None),
-            Existing::Present { size, modified_ms, etag } => {
-                let (size, modified_ms) = (*size, *modified_ms);
-                let listed = Standing { size, modified_ms, etag: etag.clone(), stored_ms: None };
-                choose(trip.entry, &self.standing_as(listed), self.is_tree())
-            }
-            Existing::Unknown => Choice::Ask,
-        };
-        let choice = match choice {
-            Choice::Ask => match trip.head_destination().await {
-                Ok(meta) => choose(trip.entry, &self.standing_as(Standing::from(&meta)), true),
-                // Where there is no right to list, an object that is absent is refused: write it.
-                Err(Failure::Storage { error, .. })
-                    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AccessDenied) =>
-                {
-                    Choice::Move
-                }
-                Err(failure) => return Err(failure),
-            },
-            known => known,
-        };
-        let Choice::Leave(why) = choice else { return Ok(None) };
-        Ok(Some(Done {
-            size: trip.entry.size,
-            proof: Proof::Existing,
-            value: String::new(),
-            source_proved: false,
-            notes: vec![why.to_owned()],
-            not_carried: Vec::new(),
-            skipped: true,
-        }))
     }
 }
 

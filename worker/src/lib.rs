@@ -12,6 +12,7 @@ pub(crate) mod concurrency;
 pub(crate) mod copy;
 pub(crate) mod engine;
 mod error;
+mod existing;
 mod flight;
 pub(crate) mod heartbeat;
 pub(crate) mod jobs;

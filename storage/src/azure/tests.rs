@@ -494,18 +494,3 @@ async fn no_error_says_back_what_a_request_was_signed_with() {
         }
     }
 }
-
-#[tokio::test]
-async fn a_signature_that_may_read_and_not_list_is_enough_for_a_list_of_names() {
-    let server = Server::start(|_| {
-        (403, Vec::new(), refusal("AuthorizationPermissionMismatch", &detail("not permitted")))
-    })
-    .await;
-    let error = Source::check(&server.store(|_| {})).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::AccessDenied, "{error}");
-    Source::check(&server.store(|endpoint| endpoint.key_list = Some("names".into()))).await.unwrap();
-    let server =
-        Server::start(|_| (404, Vec::new(), refusal("ContainerNotFound", "no such container"))).await;
-    let error = Source::check(&server.store(|endpoint| endpoint.key_list = Some("names".into()))).await;
-    assert_eq!(error.unwrap_err().kind(), ErrorKind::BucketNotFound);
-}

@@ -41,7 +41,8 @@ fn is_carried(read: Way, write: Way, property: Property) -> bool {
 #[test]
 fn what_is_carried_on_request_is_what_the_check_of_a_job_accepts() {
     use conf::job::EndpointType;
-    let rules: [(Property, fn(EndpointType) -> bool); 3] = [
+    type Has = fn(EndpointType) -> bool;
+    let rules: [(Property, Has); 3] = [
         (Property::Tags, EndpointType::has_tags),
         (Property::Acl, EndpointType::tells_acls),
         (Property::Symlink, |kind| kind == EndpointType::Oss),

@@ -4,7 +4,7 @@ use conf::Endpoint;
 use conf::SysConf;
 use conf::job::{EndpointType, TaskConf, TransferConf, Verify};
 use storage::memory::{MemoryStore, Stored};
-use storage::{Headers, Op};
+use storage::{ErrorKind, Headers, Op};
 
 use super::*;
 

@@ -82,3 +82,18 @@ fn an_address_of_an_emulator_has_the_account_in_its_path() {
     let (parts, ()) = Request::builder().uri("http://a/").body(()).unwrap().into_parts();
     assert!(auth::string_to_sign(&parts, "acc").ends_with("/acc/"));
 }
+
+#[tokio::test]
+async fn a_signature_that_may_read_and_not_list_is_enough_for_a_list_of_names() {
+    let server = Server::start(|_| {
+        (403, Vec::new(), refusal("AuthorizationPermissionMismatch", &detail("not permitted")))
+    })
+    .await;
+    let error = Source::check(&server.store(|_| {})).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AccessDenied, "{error}");
+    Source::check(&server.store(|endpoint| endpoint.key_list = Some("names".into()))).await.unwrap();
+    let server =
+        Server::start(|_| (404, Vec::new(), refusal("ContainerNotFound", "no such container"))).await;
+    let error = Source::check(&server.store(|endpoint| endpoint.key_list = Some("names".into()))).await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::BucketNotFound);
+}

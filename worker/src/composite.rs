@@ -47,9 +47,10 @@ impl Trip<'_> {
     pub(crate) fn part_size(&self, stated: &Stated) -> Result<u64, Failure> {
         let limits = self.mover.destination.limits();
         let (size, budget) = (self.entry.size, self.mover.engine.budget.size());
+        // Larger ones would not be in flight together: that costs half the speed, and MD5s that are taken alone.
+        let most = limits.part_max.min(budget / u64::from(self.mover.job.transfer.parts_in_flight.max(1)));
         let fits = |part: &u64| {
-            (limits.part_min..=limits.part_max.min(budget)).contains(part)
-                && size.div_ceil(*part) <= u64::from(limits.parts)
+            (limits.part_min..=most).contains(part) && size.div_ceil(*part) <= u64::from(limits.parts)
         };
         let known = self.mover.other_etags.load(Ordering::Relaxed) < OTHERS;
         if let Some(part) = stated.part.filter(|part| known && fits(part)) {

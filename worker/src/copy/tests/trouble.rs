@@ -213,13 +213,14 @@ async fn a_service_that_is_gone_for_a_while_costs_time_and_nothing_else() {
     for key in &keys {
         line.source.insert(key.as_str(), bytes(100));
     }
-    line.destination.fail_next(Op::Put, None, 150, ErrorKind::Broken);
+    // Far fewer than the fifteen attempts of one object times those that are under way: none can have them all.
+    line.destination.fail_next(Op::Put, None, 60, ErrorKind::Broken);
     let entries: Vec<Entry> = keys.iter().map(|key| line.source.entry(key.as_str()).unwrap()).collect();
     let all = entries.iter().map(|entry| mover.move_object(0, entry, None, &line.saver));
     for moved in futures::future::join_all(all).await {
         assert_eq!(recorded(moved).outcome(), v1::Outcome::Succeeded);
     }
-    assert_eq!(line.destination.count(Op::Put), 250);
+    assert_eq!(line.destination.count(Op::Put), 160);
 }
 
 #[tokio::test(start_paused = true)]
